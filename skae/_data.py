@@ -1,0 +1,112 @@
+"""What the net sees of X: distinct rows in a canonical order, scaled, split and cut into batches."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+
+class Rows(NamedTuple):
+    """Rows on the device, and their weights relative to the mean weight, or None."""
+
+    x: torch.Tensor
+    weight: torch.Tensor | None
+
+
+def merge_rows(X, sample_weight):
+    """Return the distinct rows in an order that depends on their content alone, and their weights.
+
+    A row with weight two is then the same as the row twice and one with weight zero the same as
+    none, to the last bit, whatever the order; and no row is at once trained on and held out.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    X : ndarray of shape (n, n_features)
+    weight : ndarray of shape (n,) or None
+        None where all weights are equal.
+    """
+    if sample_weight is not None:
+        kept = sample_weight > 0
+        X, sample_weight = X[kept], sample_weight[kept]
+    # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes.
+    rows = np.ascontiguousarray(X) + X.dtype.type(0)
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    weight = np.bincount(inverse, weights=sample_weight, minlength=len(first))
+    return rows[first], None if np.ptp(weight) == 0 else weight
+
+
+def centre_and_scale(X, weight):
+    """Return the mean, one global scale, and the rows centred and divided by it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+    weight : ndarray of shape (n,) or None
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,)
+        In float64.
+    scale : float
+        The root of the mean variance of the features; 1 where X is constant.
+    x : ndarray of shape (n, n_features)
+    """
+    largest = max(abs(float(X.max())), abs(float(X.min())))
+    # Division first: the squares of numbers above 1e154 do not fit in a float64.
+    unit = largest or 1.0
+    mean = np.average(X / unit, axis=0, weights=weight) * unit
+    x = X - mean
+    variance = np.average((x / unit) ** 2, axis=0, weights=weight).mean()
+    scale = math.sqrt(variance) * unit
+    if scale <= 10 * np.finfo(X.dtype).eps * largest:
+        # what is left of a constant X is rounding
+        return mean, 1.0, np.zeros_like(X)
+    return mean, scale, (x / scale).astype(X.dtype)
+
+
+def split_rows(n_rows, fraction, generator):
+    """Return the indices of the rows to train on and of those held out.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float
+        The share of the rows to hold out, rounded up.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    train, valid : ndarray of int
+    """
+    order = generator.permutation(n_rows)
+    n_valid = math.ceil(fraction * n_rows)
+    return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+
+
+def to_device(x, weight, device):
+    """Return rows and weights as `Rows` in float32."""
+    if weight is not None:
+        weight = torch.as_tensor(weight / weight.mean(), dtype=torch.float32, device=device)
+    return Rows(torch.as_tensor(x, dtype=torch.float32, device=device), weight)
+
+
+def batches(rows, batch_size, generator):
+    """Yield the rows once, in random order, cut into batches of nearly equal size."""
+    n_rows = len(rows.x)
+    order = torch.randperm(n_rows, generator=generator)
+    for index in order.tensor_split(n_batches(n_rows, batch_size)):
+        index = index.to(rows.x.device)
+        weight = None if rows.weight is None else rows.weight[index]
+        yield Rows(rows.x[index], weight)
+
+
+def n_batches(n_rows, batch_size):
+    """Return the number of batches of an epoch: full ones, so that no small one is noisy."""
+    return max(1, n_rows // batch_size)

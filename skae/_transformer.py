@@ -1,0 +1,293 @@
+"""The autoencoder as a transformer: PCA's interface."""
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from . import metrics
+from ._base import BaseAutoencoder
+from ._compat import _fit_context
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
+    """Nonlinear dimensionality reduction that starts as PCA and only gets better.
+
+    An encoder maps a sample to a code of `n_components` numbers and a decoder maps the code back.
+    Both have a linear path, which starts as PCA's, and a nonlinear path, which starts at zero: the
+    net is PCA before the first step. Training changes all of it, and the epoch with the lowest loss
+    on held-out rows, the start included, is kept.
+
+    Read more in the :doc:`User Guide </user_guide>`.
+
+    Parameters
+    ----------
+    n_components : int, float or None, default=2
+        Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
+        variance. None: ``min(n_samples, n_features)``, as PCA. A code wider than that is allowed:
+        PCA fills the first components and the rest start at random.
+    architecture : str or Architecture, default="dense"
+        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters.
+    hidden_layer_sizes : array-like of int, default=(256, 128)
+        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them.
+    activation : str, default="silu"
+        A name in `skae.architectures.ACTIVATIONS`.
+    input_shape : tuple of int or None, default=None
+        Shape of one sample, such as ``(H, W)``. Where it is given, ``fit``, ``transform`` and the
+        others also take arrays of shape ``(n_samples, *input_shape)``; what they return is 2-D.
+    loss : str or Loss, default="squared_error"
+        A name in `skae.losses.LOSSES`, or an object with its own parameters.
+    init : {"pca", "random"}, default="pca"
+        How the net starts. "pca" needs an architecture with a linear path.
+    optimizer : str or Optimizer, default="adam"
+        A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
+    learning_rate : float or "auto", default="auto"
+        The largest learning rate. "auto" is the optimizer's ``default_learning_rate``. X is scaled
+        inside, so its units do not matter.
+    schedule : str, Schedule or None, default="one_cycle"
+        How the learning rate changes during ``fit``: a name in `skae.schedules.SCHEDULES`, an
+        object, or None for a constant one.
+    alpha : float, default=0.0
+        Weight decay.
+    gradient_clip : float or None, default=1.0
+        Largest norm of a step's gradient; None does not clip.
+    batch_size : int, "auto" or None, default="auto"
+        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
+        gradient descent proper.
+    max_iter : int, default=200
+        Largest number of epochs; at 0 the estimator is PCA.
+    tol : float, default=1e-4
+        The relative fall of the loss that counts as one.
+    early_stopping : bool, default=True
+        Whether rows are held out to choose the epoch. Otherwise all rows are trained on, and the
+        weights of the last epoch stay.
+    validation_fraction : float, default=0.1
+        Share of the distinct rows that is held out. The start is PCA of all rows all the same.
+    n_iter_no_change : int, default=40
+        Epochs without a fall of the loss after which the training ends.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit's weights.
+    callbacks : list of skorch callbacks or None, default=None
+        Cloned before use. They see the epochs and the batches of the training.
+    device : str or torch.device, default="auto"
+        "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the hidden layers, the held-out rows and the batches. The global generators of NumPy
+        and torch are neither read nor changed; None takes a fresh seed from the system.
+    verbose : int, default=0
+        1: a progress bar. 2: a line an epoch.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Derivative of the reconstruction by the code, averaged over (at most 256) training rows: the
+        loadings. PCA's at ``max_iter=0``.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the training rows.
+    n_components_ : int
+        Width of the code.
+    n_iter_ : int
+        Number of epochs run.
+    best_iter_ : int
+        The epoch whose weights are kept; 0 is the start.
+    history_ : list of dict
+        One a epoch, epoch 0 being the start: ``epoch``, ``train_loss``, ``valid_loss`` (with
+        `early_stopping`), ``learning_rate`` and ``duration`` in seconds.
+    loss_ : float
+        Loss at the best epoch: on the held-out rows if there are any, else on the training rows.
+    architecture_, loss_function_, optimizer_, schedule_ : strategies
+        What the parameters of the same name stand for.
+    module_ : torch.nn.Module
+        The fitted net, in float64 on the CPU, for centred and scaled rows.
+    net_ : skorch.NeuralNet
+        The skorch net that trained it.
+    n_features_in_ : int
+        Number of features of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The start, and the measure of what the training gains.
+    skae.compare.compare_with_pca : Both over the same folds.
+
+    Notes
+    -----
+    Losses in `history_` are in the units inside: X centred and divided by the root of its mean
+    variance, so that predicting the mean has a squared error of 1.
+
+    Equal rows are merged into one with their summed weight, and the order of the rows is not used:
+    a weight of 2 is a row given twice and a weight of 0 a row left out, to the last bit, and a row
+    is never trained on and held out at once.
+
+    ``fit`` runs on one thread. On small nets that is as fast, and the result depends neither on the
+    number of cores nor on ``n_jobs``.
+
+    ``partial_fit`` trains on its rows once, at the constant `learning_rate`; the mean, the scale
+    and the start are those of the first call. It holds no rows out, so the promise about unseen
+    rows is ``fit``'s alone.
+
+    References
+    ----------
+    G. E. Hinton, R. R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
+    Science 313, 2006.
+
+    P. Baldi, K. Hornik, "Neural Networks and Principal Component Analysis: Learning from Examples
+    Without Local Minima", Neural Networks 2(1), 1989.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.metrics import explained_variance_scorer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(n_components=1, random_state=0).fit(X)
+    >>> autoencoder.transform(X).shape
+    (150, 1)
+    >>> autoencoder.score(X) > explained_variance_scorer(PCA(1).fit(X), X)
+    True
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
+        """Fit the autoencoder to X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The training data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
+
+        Returns
+        -------
+        self : AutoencoderTransformer
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is not allowed, or if the training diverges.
+        """
+        return self._fit(X, sample_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
+        """Train on the rows of X once, starting as their PCA on the first call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The next rows.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
+
+        Returns
+        -------
+        self : AutoencoderTransformer
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is not allowed, or if the training diverges.
+        """
+        return self._fit(X, sample_weight, one_pass=True)
+
+    def transform(self, X) -> np.ndarray:
+        """Return the codes of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            In X's own float type.
+        """
+        check_is_fitted(self)
+        return self._encode(self._check_rows(X))
+
+    def inverse_transform(self, X) -> np.ndarray:
+        """Return the reconstructions that belong to codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            In the codes' own float type.
+
+        Raises
+        ------
+        ValueError
+            If the codes do not have ``n_components_`` columns.
+        """
+        check_is_fitted(self)
+        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components_="
+                f"{self.n_components_}."
+            )
+        return self._decode(Z)
+
+    def reconstruct(self, X) -> np.ndarray:
+        """Return X as the autoencoder sees it: encoded and decoded.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
+        """
+        check_is_fitted(self)
+        X = self._check_rows(X)
+        _, totals = self.loss_function_.prepare(X)
+        decoded = self._decode(self._encode(X))
+        return decoded if totals is None else decoded * totals[:, None]
+
+    def score(self, X, y=None, sample_weight=None) -> float:
+        """Return the share of the variance of X that its reconstruction explains.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
+
+        Returns
+        -------
+        share : float
+            At most 1, which is best. Comparable with PCA through
+            `skae.metrics.explained_variance_scorer`.
+        """
+        check_is_fitted(self)
+        X = self._check_rows(X)
+        return metrics.explained_variance(X, self.reconstruct(X), sample_weight)
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,131 @@
+"""How well rows are reconstructed: plain NumPy metrics, and a scorer for any transformer."""
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length
+
+__all__ = ["explained_variance", "explained_variance_scorer", "reconstruction_error"]
+
+
+def _check_pair(X, X_reconstructed, sample_weight):
+    X = check_array(X, dtype=np.float64)
+    X_reconstructed = check_array(X_reconstructed, dtype=np.float64)
+    if X.shape != X_reconstructed.shape:
+        raise ValueError(
+            f"X and X_reconstructed must have the same shape, got {X.shape} and "
+            f"{X_reconstructed.shape}."
+        )
+    check_consistent_length(X, sample_weight)
+    return X, X_reconstructed
+
+
+def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
+    """Return the mean squared error of an entry of X.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The data.
+    X_reconstructed : array-like of shape (n_samples, n_features)
+        Its reconstruction.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How much each row counts.
+
+    Returns
+    -------
+    error : float
+        In squared units of X; 0 is best.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> from skae.metrics import reconstruction_error
+    >>> reconstruction_error([[1.0, 2.0]], [[1.0, 4.0]])
+    2.0
+    """
+    X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
+    return float(np.average(((X - X_reconstructed) ** 2).mean(1), weights=sample_weight))
+
+
+def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
+    """Return the share of the total variance of X that its reconstruction explains.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The data.
+    X_reconstructed : array-like of shape (n_samples, n_features)
+        Its reconstruction.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How much each row counts.
+
+    Returns
+    -------
+    share : float
+        At most 1, which is best; 0 is as good as the features' means, and below 0 is worse. For a
+        constant X it is 1 where the reconstruction is exact and 0 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Notes
+    -----
+    On PCA's training rows this is the sum of its ``explained_variance_ratio_``. The features are
+    weighted by their variances, as PCA does, and not averaged as equals.
+
+    Examples
+    --------
+    >>> from skae.metrics import explained_variance
+    >>> explained_variance([[1.0], [3.0]], [[1.0], [2.0]])
+    0.5
+    """
+    X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
+    error = np.average((X - X_reconstructed) ** 2, axis=0, weights=sample_weight).sum()
+    centred = X - np.average(X, axis=0, weights=sample_weight)
+    variance = np.average(centred**2, axis=0, weights=sample_weight).sum()
+    if variance == 0:
+        return float(error == 0)
+    return float(1 - error / variance)
+
+
+def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float:
+    """Score a fitted transformer by the variance that its reconstruction explains.
+
+    Works for everything with ``transform`` and ``inverse_transform``: PCA, skae's transformer, a
+    Pipeline of them. Pass it as ``scoring`` to a search or to ``cross_val_score``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted transformer with ``inverse_transform``.
+    X : array-like of shape (n_samples, n_features)
+        Rows to reconstruct.
+    y : None
+        Ignored, so that the function is a scorer.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How much each row counts.
+
+    Returns
+    -------
+    share : float
+        See `explained_variance`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skae.metrics import explained_variance_scorer
+    >>> X = load_iris().data
+    >>> scores = cross_val_score(PCA(2), X, scoring=explained_variance_scorer)
+    >>> scores.shape
+    (5,)
+    """
+    return explained_variance(
+        X, estimator.inverse_transform(estimator.transform(X)), sample_weight=sample_weight
+    )
