@@ -1,6 +1,6 @@
 """Autoencoders as first-class scikit-learn estimators."""
 
 from ._transformer import AutoencoderTransformer
+from ._version import __version__
 
-__all__ = ["AutoencoderTransformer"]
-__version__ = "0.1.0.dev0"
+__all__ = ["AutoencoderTransformer", "__version__"]

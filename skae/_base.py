@@ -1,26 +1,20 @@
-"""What the estimators share: parameters, constraints, the fit and the fitted state."""
+"""What the estimators share: the fit and the fitted state."""
 
 import copy
 import time
-from numbers import Integral, Real
-from typing import Any
+from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from . import _data, _init
-from ._compat import (
-    Interval,
-    RegistryOptions,
-    StrOptions,
-    _check_sample_weight,
-    validate_data,
-)
-from ._strategies import Strategy
-from ._training import Criterion, Net, one_thread, resolve_batch_size
-from .architectures import ACTIVATIONS, Architecture, Autoencoder
+from . import _data, _init, _state
+from ._compat import _check_sample_weight, validate_data
+from ._parameters import AutoencoderParameters
+from ._training import Criterion, Net, one_thread, resolve_batch_size, resolve_max_iter
+from .architectures import Architecture, Autoencoder
+from .corruptions import Corruption
 from .losses import Head, Loss
 from .optimizers import Optimizer
 from .schedules import Schedule
@@ -31,92 +25,11 @@ _CHUNK = 4096
 _JACOBIAN_ROWS = 256
 
 
-class BaseAutoencoder(BaseEstimator):
-    """Parameters, fit and fitted state of an autoencoder.
+class BaseAutoencoder(AutoencoderParameters):
+    """Fit and fitted state of an autoencoder.
 
     Think twice before adding something here: the transformer and the detector both carry it.
     """
-
-    _parameter_constraints: dict = {
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
-            None,
-        ],
-        "architecture": Architecture.constraints(),
-        "hidden_layer_sizes": ["array-like"],
-        "activation": [RegistryOptions(ACTIVATIONS)],
-        "input_shape": [tuple, list, None],
-        "loss": Loss.constraints(),
-        "init": [StrOptions({"pca", "random"})],
-        "optimizer": Optimizer.constraints(),
-        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "schedule": [*Schedule.constraints(), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(
-        self,
-        n_components: int | float | None = 2,
-        *,
-        architecture: str | Architecture = "dense",
-        hidden_layer_sizes: tuple[int, ...] = (256, 128),
-        activation: str = "silu",
-        input_shape: tuple[int, ...] | None = None,
-        loss: str | Loss = "squared_error",
-        init: str = "pca",
-        optimizer: str | Optimizer = "adam",
-        learning_rate: float | str = "auto",
-        schedule: str | Schedule | None = "one_cycle",
-        alpha: float = 0.0,
-        gradient_clip: float | None = 1.0,
-        batch_size: int | str | None = "auto",
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        early_stopping: bool = True,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 40,
-        warm_start: bool = False,
-        callbacks: list | None = None,
-        device: str | torch.device = "auto",
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ):
-        self.n_components = n_components
-        self.architecture = architecture
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.input_shape = input_shape
-        self.loss = loss
-        self.init = init
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.alpha = alpha
-        self.gradient_clip = gradient_clip
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
 
     # -- fit -------------------------------------------------------------------------------------
 
@@ -125,9 +38,10 @@ class BaseAutoencoder(BaseEstimator):
         started = time.perf_counter()
         fitted = hasattr(self, "net_")
         resumed = fitted and (one_pass or self.warm_start)
+        self._check_sizes()
         X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
         if not resumed:
-            self._resolve(X.shape[1])
+            self._resolve()
         n_samples = len(X)
         with one_thread():
             X, weight = _data.merge_rows(X, sample_weight)
@@ -148,8 +62,8 @@ class BaseAutoencoder(BaseEstimator):
             self._finish(x, best)
         return self
 
-    def _resolve(self, n_features):
-        """Turn the parameters into the fitted strategies."""
+    def _check_sizes(self):
+        """Check what scikit-learn's constraints cannot: the entries of sequences."""
         for name, width in [("hidden_layer_sizes", w) for w in self.hidden_layer_sizes] + [
             ("input_shape", w) for w in self.input_shape or ()
         ]:
@@ -157,8 +71,12 @@ class BaseAutoencoder(BaseEstimator):
                 raise ValueError(
                     f"The {name!r} parameter must hold ints >= 1, got {getattr(self, name)!r}."
                 )
+
+    def _resolve(self):
+        """Turn the parameters into the fitted strategies."""
         self.architecture_ = Architecture.resolve(self.architecture)
         self.loss_function_ = Loss.resolve(self.loss)
+        self.corruption_ = None if self.corruption is None else Corruption.resolve(self.corruption)
         self.optimizer_ = Optimizer.resolve(self.optimizer)
         self.schedule_ = None if self.schedule is None else Schedule.resolve(self.schedule)
         if self.init == "pca" and not self.architecture_.linear_path:
@@ -197,28 +115,29 @@ class BaseAutoencoder(BaseEstimator):
             train_index, valid_index = _data.split_rows(
                 len(rows.x), self.validation_fraction, self._generator
             )
-            train, valid = (
-                _data.Rows(*(None if t is None else t[index] for t in rows))
-                for index in (train_index, valid_index)
-            )
+            train, valid = rows.take(train_index), rows.take(valid_index)
         net = self.net_
         if resumed:
             net.initialize_optimizer()
             net.initialize_history()
-        # A single distinct row leaves nothing to learn beyond its mean.
-        n_epochs = self.max_iter if len(train.x) else 0
-        net.record_start(started, train if len(train.x) else rows, valid)
+        if len(train.x) == 0:
+            # A single distinct row leaves nothing to learn beyond its mean.
+            net.record_start(started, rows, valid)
+            return 0
+        net.record_start(started, train, valid)
+        batch_size = resolve_batch_size(self.batch_size, len(train.x))
+        n_epochs = resolve_max_iter(self.max_iter, _data.n_batches(len(train.x), batch_size))
         if n_epochs == 0:
             return 0
+        net.generator_ = self._torch_generator()
         best = net.run(
             train,
             valid,
             n_epochs=n_epochs,
-            batch_size=resolve_batch_size(self.batch_size, len(train.x)),
+            batch_size=batch_size,
             schedule=self.schedule_,
             tol=self.tol,
             patience=self.n_iter_no_change,
-            generator=self._torch_generator(),
         )
         if best > 0:
             self._take_weights()
@@ -236,8 +155,9 @@ class BaseAutoencoder(BaseEstimator):
         net.notify("on_epoch_begin", dataset_train=rows, dataset_valid=None)
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr
+        net.generator_ = self._torch_generator()
         size = resolve_batch_size(self.batch_size, len(rows.x))
-        net.record(started, train_loss=net.run_epoch(rows, size, self._torch_generator()))
+        net.record(started, train_loss=net.run_epoch(rows, size))
         net.notify("on_epoch_end", dataset_train=rows, dataset_valid=None)
         net.notify("on_train_end", X=rows.x, y=None)
         self._take_weights()
@@ -267,12 +187,15 @@ class BaseAutoencoder(BaseEstimator):
         with torch.no_grad():
             z = self.module_.encode(rows)
 
-            def slope(direction):
-                _, tangent = torch.func.jvp(self._decode_to_data, (z,), (direction.expand_as(z),))
-                return tangent.mean(0)
+        def slope(direction):
+            # torch.func.jvp warns of its own use of torch.jit.script
+            _, tangent = torch.autograd.functional.jvp(
+                self._decode_to_data, z, direction.expand_as(z)
+            )
+            return tangent.mean(0)
 
-            directions = torch.eye(self.n_components_, dtype=z.dtype)
-            return torch.stack([slope(d) for d in directions]).numpy() / self._scale
+        directions = torch.eye(self.n_components_, dtype=z.dtype)
+        return torch.stack([slope(d) for d in directions]).numpy() / self._scale
 
     def _decode_to_data(self, z):
         return self.module_.head.to_data(self.module_.decode(z))
@@ -289,8 +212,8 @@ class BaseAutoencoder(BaseEstimator):
             self._torch_generator(),
             self.init == "pca",
         )
-        E, D = (None, None) if linear is None else map(_as_double, linear)
-        head = Head(self.loss_function_, _as_double(self.mean_), self._scale)
+        E, D = (None, None) if linear is None else map(_state.as_double, linear)
+        head = Head(self.loss_function_, _state.as_double(self.mean_), self._scale)
         return Autoencoder(f, g, E, D, head)
 
     def _build_net(self):
@@ -303,8 +226,9 @@ class BaseAutoencoder(BaseEstimator):
             lr=self.optimizer_.default_learning_rate if rate == "auto" else float(rate),
             alpha=self.alpha,
             gradient_clip=self.gradient_clip,
+            corruption=self.corruption_,
             callbacks=clone(list(self.callbacks or ()), safe=False),
-            device=resolve_device(self.device),
+            device=_state.resolve_device(self.device),
             verbose=int(self.verbose),
         )
         return net.initialize()
@@ -376,12 +300,6 @@ class BaseAutoencoder(BaseEstimator):
 
     # -- scikit-learn's protocols ----------------------------------------------------------------
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        loss = Loss.registry.get(self.loss) if isinstance(self.loss, str) else self.loss
-        tags.input_tags.positive_only = getattr(loss, "positive_only", False)
-        return tags
-
     def __sklearn_is_fitted__(self):
         return hasattr(self, "module_")
 
@@ -389,15 +307,15 @@ class BaseAutoencoder(BaseEstimator):
         """Return the state as NumPy arrays and plain Python, free of any device."""
         state = dict(super().__getstate__())
         if "net_" in state:
-            state["module_"] = _to_numpy(self.module_.state_dict())
-            state["net_"] = _to_numpy(state["net_"].optimizer_.state_dict())
+            state["module_"] = _state.to_numpy(self.module_.state_dict())
+            state["net_"] = _state.to_numpy(state["net_"].optimizer_.state_dict())
         return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
         if "net_" not in state:
             return
-        weights, optimizer = _to_torch(state["module_"]), _to_torch(state["net_"])
+        weights, optimizer = _state.to_torch(state["module_"]), _state.to_torch(state["net_"])
         # Building draws random layers, which the weights replace: not from the fit's own stream.
         stream, self._generator = self._generator, np.random.default_rng(0)
         linear = (weights["E"], weights["D"]) if "E" in weights else None
@@ -410,41 +328,3 @@ class BaseAutoencoder(BaseEstimator):
             self.net_.history.new_epoch()
             for key, value in row.items():
                 self.net_.history.record(key, value)
-
-
-def resolve_device(device):
-    """Return the name of a device that is there."""
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if str(device) == "auto":
-        return "cuda" if cuda else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ValueError(
-            f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'mps' or a torch.device, got "
-            f"{device!r}."
-        ) from error
-    if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
-        raise ValueError(f"device={device!r} is not available here; device='auto' takes what is.")
-    return str(device)
-
-
-def _as_double(array):
-    # A copy: the array may be a read-only memory map, and the net's tensors are written to.
-    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
-
-
-def _to_numpy(value: Any):
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy().copy()
-    if isinstance(value, dict):
-        return {key: _to_numpy(item) for key, item in value.items()}
-    return [_to_numpy(item) for item in value] if isinstance(value, list) else value
-
-
-def _to_torch(value: Any):
-    if isinstance(value, np.ndarray):
-        return torch.tensor(np.asarray(value))
-    if isinstance(value, dict):
-        return {key: _to_torch(item) for key, item in value.items()}
-    return [_to_torch(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What the net sees of X: distinct rows in a canonical order, scaled, split and cut into batches."""
+"""What the net sees of X: distinct rows in a canonical order, scaled, split, in batches."""
 
 import math
 from typing import NamedTuple
@@ -12,6 +12,10 @@ class Rows(NamedTuple):
 
     x: torch.Tensor
     weight: torch.Tensor | None
+
+    def take(self, index):
+        """Return some of the rows."""
+        return Rows(self.x[index], None if self.weight is None else self.weight[index])
 
 
 def merge_rows(X, sample_weight):
@@ -34,12 +38,24 @@ def merge_rows(X, sample_weight):
     if sample_weight is not None:
         kept = sample_weight > 0
         X, sample_weight = X[kept], sample_weight[kept]
-    # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes.
-    rows = np.ascontiguousarray(X) + X.dtype.type(0)
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    keys = _sortable(X)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     weight = np.bincount(inverse, weights=sample_weight, minlength=len(first))
-    return rows[first], None if np.ptp(weight) == 0 else weight
+    return X[first], None if np.ptp(weight) == 0 else weight
+
+
+def _sortable(X):
+    """Return a key for each row; keys sort as the rows do, from their first column to the last.
+
+    The order of the values does not depend on their unit, as that of their bytes would: X and
+    1000 X are split alike.
+    """
+    # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes.
+    bits = (np.ascontiguousarray(X) + X.dtype.type(0)).view(f"u{X.itemsize}")
+    top = bits.dtype.type(1) << bits.dtype.type(8 * X.itemsize - 1)
+    # As whole numbers, positive floats sort by value and negative ones the other way round.
+    bits = np.where(bits & top, ~bits, bits | top).astype(bits.dtype.newbyteorder(">"))
+    return bits.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
 
 
 def centre_and_scale(X, weight):
@@ -102,9 +118,7 @@ def batches(rows, batch_size, generator):
     n_rows = len(rows.x)
     order = torch.randperm(n_rows, generator=generator)
     for index in order.tensor_split(n_batches(n_rows, batch_size)):
-        index = index.to(rows.x.device)
-        weight = None if rows.weight is None else rows.weight[index]
-        yield Rows(rows.x[index], weight)
+        yield rows.take(index.to(rows.x.device))
 
 
 def n_batches(n_rows, batch_size):

@@ -35,6 +35,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     input_shape : tuple of int or None, default=None
         Shape of one sample, such as ``(H, W)``. Where it is given, ``fit``, ``transform`` and the
         others also take arrays of shape ``(n_samples, *input_shape)``; what they return is 2-D.
+    corruption : str, Corruption or None, default="residual"
+        What is done to the input while training; the target stays clean. A name in
+        `skae.corruptions.CORRUPTIONS`, an object, or None.
     loss : str or Loss, default="squared_error"
         A name in `skae.losses.LOSSES`, or an object with its own parameters.
     init : {"pca", "random"}, default="pca"
@@ -54,8 +57,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     batch_size : int, "auto" or None, default="auto"
         Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
         gradient descent proper.
-    max_iter : int, default=200
-        Largest number of epochs; at 0 the estimator is PCA.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 30
+        where X has many rows, for about 16,000 steps.
     tol : float, default=1e-4
         The relative fall of the loss that counts as one.
     early_stopping : bool, default=True
@@ -63,8 +67,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         weights of the last epoch stay.
     validation_fraction : float, default=0.1
         Share of the distinct rows that is held out. The start is PCA of all rows all the same.
-    n_iter_no_change : int, default=40
-        Epochs without a fall of the loss after which the training ends.
+    n_iter_no_change : int, default=100
+        Epochs without a fall of the loss after which the training ends. With a rising and falling
+        learning rate the best epochs come late.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
@@ -95,7 +100,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         `early_stopping`), ``learning_rate`` and ``duration`` in seconds.
     loss_ : float
         Loss at the best epoch: on the held-out rows if there are any, else on the training rows.
-    architecture_, loss_function_, optimizer_, schedule_ : strategies
+    architecture_, corruption_, loss_function_, optimizer_, schedule_ : strategies
         What the parameters of the same name stand for.
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.

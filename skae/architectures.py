@@ -1,6 +1,7 @@
 """The nets, and the strategies that build them."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -127,7 +128,7 @@ class Dense(Architecture, name="dense"):
 
 def _layers(widths, activation, generator, zero):
     layers = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         layers += [_linear(n_in, n_out, generator), activation()]
     layers.pop()
     if zero:

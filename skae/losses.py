@@ -86,7 +86,25 @@ class Loss(Strategy):
 LOSSES = Loss.registry
 
 
-def log_above(mu, mean):
+def _check_range(feature_range):
+    numbers = [value for value in feature_range if isinstance(value, Real)]
+    if len(feature_range) == len(numbers) == 2 and numbers[0] < numbers[1]:
+        return feature_range
+    raise ValueError(
+        "The 'feature_range' parameter of BinaryCrossEntropy must be two increasing numbers or "
+        f"None, got {feature_range!r}."
+    )
+
+
+def _check_counts(X, name):
+    if X.min() < 0:
+        raise ValueError(
+            f"Negative values in data: loss={name!r} needs counts, values of X that are >= 0, but "
+            f"the smallest is {X.min():g}."
+        )
+
+
+def _log_above(mu, mean):
     """Return the log of mu, which is kept above a hundredth of the features' mean."""
     return torch.log(torch.maximum(mu, 0.01 * mean + torch.finfo(mu.dtype).tiny))
 
@@ -176,16 +194,14 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
         self.feature_range = feature_range
 
     def bind(self, X):
-        low, high = (X.min(), X.max()) if self.feature_range is None else self.feature_range
-        if not (low < high or self.feature_range is None):
-            raise ValueError(
-                f"The 'feature_range' of BinaryCrossEntropy must increase, got "
-                f"{self.feature_range!r}."
-            )
+        if self.feature_range is None:
+            low, high = X.min(), X.max()
+        else:
+            low, high = _check_range(self.feature_range)
         if X.min() < low or X.max() > high:
             raise ValueError(
-                f"loss='binary_cross_entropy' needs values in [{low:g}, {high:g}], but X has values "
-                f"in [{X.min():g}, {X.max():g}]. Scale X, or pass "
+                f"loss='binary_cross_entropy' needs values in [{low:g}, {high:g}], but X has "
+                f"values in [{X.min():g}, {X.max():g}]. Scale X, or pass "
                 "loss=BinaryCrossEntropy(feature_range=...)."
             )
         self.low_, self.width_ = float(low), float(high - low) or 1.0
@@ -194,7 +210,8 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
         return self.low_ + self.width_ * torch.sigmoid(eta)
 
     def inverse_link(self, mu, mean):
-        return torch.logit((mu - self.low_) / self.width_, eps=self.margin)
+        share = (mu - self.low_) / self.width_
+        return torch.logit(share.clamp(self.margin, 1 - self.margin))
 
     def per_sample(self, eta, x):
         target = (x - self.low_) / self.width_
@@ -225,17 +242,13 @@ class Poisson(Loss, name="poisson"):
     positive_only = True
 
     def bind(self, X):
-        if X.min() < 0:
-            raise ValueError(
-                f"Negative values in data: loss='poisson' needs counts, values of X that are >= 0, "
-                f"but the smallest is {X.min():g}."
-            )
+        _check_counts(X, "poisson")
 
     def link(self, eta):
         return torch.exp(eta)
 
     def inverse_link(self, mu, mean):
-        return log_above(mu, mean)
+        return _log_above(mu, mean)
 
     def per_sample(self, eta, x):
         x = x.clamp(min=0)  # a zero that was centred and back is not quite zero
@@ -267,11 +280,7 @@ class Multinomial(Loss, name="multinomial"):
     positive_only = True
 
     def bind(self, X):
-        if X.min() < 0:
-            raise ValueError(
-                f"Negative values in data: loss='multinomial' needs counts, values of X that are >= 0, "
-                f"but the smallest is {X.min():g}."
-            )
+        _check_counts(X, "multinomial")
 
     def prepare(self, X):
         total = X.sum(1)
@@ -281,7 +290,7 @@ class Multinomial(Loss, name="multinomial"):
         return torch.softmax(eta, 1)
 
     def inverse_link(self, mu, mean):
-        return log_above(mu, mean)
+        return _log_above(mu, mean)
 
     def per_sample(self, eta, x):
         x = x.clamp(min=0)  # as for counts
@@ -317,3 +326,7 @@ class Head(nn.Module):
     def to_data(self, eta):
         """Return the net's output in the units of X."""
         return self.mean + self.scale * eta if self.loss.identity else self.loss.link(eta)
+
+    def to_net(self, eta):
+        """Return the net's output as centred and scaled rows."""
+        return eta if self.loss.identity else (self.loss.link(eta) - self.mean) / self.scale

@@ -72,7 +72,7 @@ class Adam(Optimizer, name="adam"):
     Adam(beta_2=0.99)
     """
 
-    default_learning_rate = 3e-3
+    default_learning_rate = 5e-3
     _torch_class = torch.optim.Adam
     _parameter_constraints: dict = {"beta_1": [_SHARE], "beta_2": [_SHARE], "epsilon": [_POSITIVE]}
 

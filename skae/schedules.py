@@ -185,6 +185,4 @@ class Plateau(Schedule, name="plateau"):
         self.factor = factor
 
     def build(self, optimizer, n_epochs, n_batches):
-        return lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=self.factor, patience=self.patience
-        )
+        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=self.factor, patience=self.patience)

@@ -1,0 +1,1 @@
+"""What skae is measured by: python -m benchmarks TASK."""

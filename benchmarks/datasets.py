@@ -1,0 +1,111 @@
+"""The data sets, each with where it comes from; a set whose source is not there says so."""
+
+import gzip
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn import datasets
+
+MLBENCH = "SKAE_MLBENCH"
+FASHION = "SKAE_FASHION_MNIST"
+FOLDERS = {
+    MLBENCH: "/usr/lib/R/site-library/mlbench/data",
+    FASHION: "/usr/share/datasets/fashion-mnist",
+}
+HINTS = {
+    MLBENCH: "apt-get download r-cran-mlbench, dpkg -x it to a folder, and set SKAE_MLBENCH to "
+    "its .../mlbench/data; pip install rdata",
+    FASHION: "apt-get install dataset-fashion-mnist",
+}
+
+
+class Unavailable(Exception):
+    """The source of a data set is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: rows of numbers, images or not."""
+
+    load: Callable[[], np.ndarray]
+    source: str
+    images: bool = False
+
+
+DATASETS: dict[str, Dataset] = {}
+
+
+def _folder(variable):
+    folder = Path(os.environ.get(variable, FOLDERS[variable]))
+    if not folder.is_dir():
+        raise Unavailable(f"no folder {folder} ({HINTS[variable]})")
+    return folder
+
+
+def _sklearn(name, scale=None):
+    def load():
+        X = getattr(datasets, f"load_{name}")().data
+        return X if scale is None else X / scale
+
+    DATASETS[name] = Dataset(load, "scikit-learn", images=scale is not None)
+
+
+def _manifold(name):
+    def load():
+        return getattr(datasets, f"make_{name}")(3000, noise=0.05, random_state=0)[0]
+
+    DATASETS[name] = Dataset(load, "scikit-learn, 3000 rows, noise 0.05")
+
+
+def _mlbench(name, file, drop):
+    def load():
+        path = _folder(MLBENCH) / f"{file}.rda"
+        try:
+            import rdata
+        except ImportError:
+            raise Unavailable("the package rdata is not installed") from None
+        with warnings.catch_warnings():
+            # The files say nothing of their encoding; all they hold is ASCII.
+            warnings.filterwarnings("ignore", "Unknown encoding", UserWarning)
+            (frame,) = rdata.read_rda(path).values()
+        return frame.drop(columns=drop).astype(float).dropna().to_numpy()
+
+    DATASETS[name] = Dataset(load, "mlbench (Debian r-cran-mlbench)")
+
+
+def _fashion(name, n_rows):
+    def load():
+        with gzip.open(_folder(FASHION) / "train-images-idx3-ubyte.gz") as file:
+            pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+        return pixels.reshape(-1, 784)[:n_rows].astype(np.float32) / 255
+
+    DATASETS[name] = Dataset(load, "Fashion-MNIST (Debian dataset-fashion-mnist)", images=True)
+
+
+_sklearn("digits", scale=16)
+for _name in ("breast_cancer", "wine", "iris", "diabetes"):
+    _sklearn(_name)
+for _name in ("swiss_roll", "s_curve"):
+    _manifold(_name)
+_mlbench("breastw", "BreastCancer", ["Id", "Class"])
+_mlbench("pima", "PimaIndiansDiabetes", ["diabetes"])
+_mlbench("satellite", "Satellite", ["classes"])
+_mlbench("shuttle", "Shuttle", ["Class"])
+_mlbench("glass", "Glass", ["Type"])
+_mlbench("letter", "LetterRecognition", ["lettr"])
+_mlbench("vehicle", "Vehicle", ["Class"])
+_mlbench("sonar", "Sonar", ["Class"])
+_fashion("fashion_mnist_10k", 10_000)
+_fashion("fashion_mnist_60k", 60_000)
+
+
+def code_widths(dataset, n_features):
+    """Return the numbers of components that a set is measured at."""
+    if dataset.images:
+        return [2, 8, 32]
+    widths = {1, 2, max(1, n_features // 4), max(1, n_features // 2)}
+    return sorted(k for k in widths if k < n_features)

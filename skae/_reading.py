@@ -1,0 +1,112 @@
+"""Tables for the command line: scikit-learn's by name, or a file."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn import datasets
+
+SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+
+
+class InputError(Exception):
+    """What the user gave cannot be read; the message is one line that says why."""
+
+
+class Table(NamedTuple):
+    """Rows of numbers, their target if there is one, and their shape if they are images."""
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray | None
+    image_shape: tuple[int, int] | None
+
+
+def read(data, target=None):
+    """Return the table that a name or a path stands for.
+
+    Parameters
+    ----------
+    data : str
+        A name in `SETS`, or the path of a ``.csv``, ``.parquet`` or ``.npy`` file.
+    target : str or None
+        A column of the file that is not a feature.
+
+    Returns
+    -------
+    table : Table
+
+    Raises
+    ------
+    InputError
+        If there is no such file or column, or if the table is not one of finite numbers.
+    """
+    if data in SETS:
+        return _read_set(data, target)
+    path = Path(data)
+    if not path.is_file():
+        raise InputError(f"no file {data!r}, and no set of that name; sets: {', '.join(SETS)}")
+    readers = {".csv": _read_frame, ".parquet": _read_frame, ".npy": _read_npy}
+    if path.suffix not in readers:
+        raise InputError(f"{data}: the ending must be one of {', '.join(readers)}")
+    X, y = readers[path.suffix](path, target)
+    if X.ndim != 2 or len(X) < 4 or X.shape[1] == 0:
+        raise InputError(
+            f"{data}: a table with at least 4 rows and a column is needed, got {X.shape}"
+        )
+    if not np.isfinite(X).all():
+        raise InputError(f"{data}: {int((~np.isfinite(X)).sum())} entries are missing or infinite")
+    return Table(path.name, X, y, None)
+
+
+def _read_set(name, target):
+    if target not in (None, "target"):
+        raise InputError(f"no column {target!r} in {name}; its target is called 'target'")
+    bunch = getattr(datasets, f"load_{name}")()
+    y = bunch.target if target or name != "diabetes" else None
+    if hasattr(bunch, "images"):
+        return Table(name, bunch.data / bunch.images.max(), y, bunch.images.shape[1:])
+    return Table(name, bunch.data, y, None)
+
+
+def _read_npy(path, target):
+    if target is not None:
+        raise InputError(f"{path}: an .npy file has no columns, so --target is not possible")
+    try:
+        X = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npy file ({error})") from error
+    if X.dtype.kind not in "biuf":
+        raise InputError(f"{path}: numbers are needed, got dtype {X.dtype}")
+    return X.astype(np.float64), None
+
+
+def _read_frame(path, target):
+    try:
+        import pandas
+    except ImportError:
+        raise InputError(
+            f"{path}: needs pandas; install it with pip install 'skae[plot]'"
+        ) from None
+    try:
+        frame = pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
+    except ImportError as error:
+        raise InputError(f"{path}: needs pyarrow; install it with pip install pyarrow") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable {path.suffix[1:]} file ({reason})") from error
+    y = None
+    if target is not None:
+        if target not in frame:
+            names = ", ".join(map(str, frame.columns[:10]))
+            raise InputError(f"{path}: no column {target!r}; columns: {names}")
+        y = frame.pop(target)
+        if y.isna().any():
+            raise InputError(f"{path}: the target {target!r} has {int(y.isna().sum())} gaps")
+        y = y.to_numpy()
+    text = [str(name) for name in frame if not pandas.api.types.is_numeric_dtype(frame[name])]
+    if text:
+        raise InputError(
+            f"{path}: columns with text: {', '.join(text)}; drop them, or name one with --target"
+        )
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan), y

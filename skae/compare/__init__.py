@@ -1,0 +1,6 @@
+"""PCA and the autoencoder over the same folds of the same data."""
+
+from ._result import ComparisonResult
+from ._run import compare_with_pca
+
+__all__ = ["ComparisonResult", "compare_with_pca"]

@@ -1,0 +1,102 @@
+"""The HTML report of a comparison."""
+
+import base64
+import html
+import io
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2.5rem auto;
+  padding: 0 1.25rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .4rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
+.lead { font-size: 1.15rem; margin: 0 0 .6rem; } .note { color: #555; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #ddd; }
+th { font-weight: 600; } tr.autoencoder td { background: #fdf3ec; } .better { font-weight: 600; }
+img { max-width: 100%; }
+"""
+_COLUMNS = {
+    "n_components": ("components", "{}"),
+    "model": ("model", "{}"),
+    "error": ("held-out error", "{:.4g}"),
+    "ratio_to_pca": ("ratio to PCA", "{:.3f}"),
+    "explained_variance": ("explained variance", "{:.1%}"),
+    "fit_seconds": ("fit seconds", "{:.3f}"),
+    "downstream_score": ("downstream score", "{:.3f}"),
+}
+
+
+def write_report(result, path, title, image_shape):
+    """Write the report of a `ComparisonResult` to a file."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            "The report needs matplotlib: install it with pip install 'skae[plot]'."
+        ) from None
+
+    def picture(draw, size, n_axes=1):
+        # A figure of its own, not pyplot's: the user's backend and current figure stay as they are.
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, n_axes)
+        draw(axes)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=130)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<img alt="" src="data:image/png;base64,{data}">'
+
+    sections = [
+        ("Error against the width of the code", picture(result.plot, (8, 4.2))),
+        ("The codes of the rows left out of one fold", picture(result.plot_codes, (10, 4.6), 2)),
+    ]
+    if image_shape is not None:
+        drawing = picture(lambda ax: result.plot_reconstructions(image_shape, ax), (10, 2.9))
+        sections.append(("Images of rows left out", drawing))
+    sections.append(("How the training went", picture(result.plot_history, (8, 4.2))))
+    pictures = "\n".join(f"<h2>{heading}</h2>\n{drawing}" for heading, drawing in sections)
+    path.write_text(
+        f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
+<style>{_STYLE}</style></head><body>
+<h1>{html.escape(title)}</h1>
+<p class="lead">{html.escape(result.headline())}</p>
+<p class="note">{_conditions(result)}</p>
+{_table(result.means())}
+{pictures}
+</body></html>
+""",
+        encoding="utf-8",
+    )
+
+
+def _conditions(result):
+    n_folds = int(result.results["fold"].max()) + 1
+    n_rows, n_features = result.X.shape
+    scaled = (
+        "Features are standardised on the training rows of each fold, and errors are in those "
+        "units."
+        if result.scale
+        else "Features are as they came, and so are the units of the errors."
+    )
+    text = (
+        f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
+        f"{scaled} The error is the mean squared error of an entry of the rows left out; "
+        "figures are means "
+        "over the folds, and the ratio is that of the mean errors."
+    )
+    if "downstream_score" in result.results:
+        text += " The downstream score is a linear model's on the codes: accuracy or R²."
+    return text
+
+
+def _table(rows):
+    shown = [name for name in _COLUMNS if name in rows[0]]
+    head = "".join(f"<th>{_COLUMNS[name][0]}</th>" for name in shown)
+    body = []
+    for row in rows:
+        cells = []
+        for name in shown:
+            better = name == "ratio_to_pca" and row["model"] != "PCA" and row[name] < 1
+            mark = ' class="better"' if better else ""
+            cells.append(f"<td{mark}>{_COLUMNS[name][1].format(row[name])}</td>")
+        body.append(f'<tr class="{row["model"]}">{"".join(cells)}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"

@@ -1,0 +1,151 @@
+"""The comparison itself."""
+
+import sys
+import time
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, check_cv
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import type_of_target
+from tqdm import tqdm
+
+from .._transformer import AutoencoderTransformer
+from ..metrics import explained_variance, reconstruction_error
+from ._result import ComparisonResult
+
+AUTOENCODER = "autoencoder"
+
+
+def compare_with_pca(
+    X,
+    y=None,
+    *,
+    n_components=(2, 8, 16),
+    cv=3,
+    estimator=None,
+    scale=True,
+    random_state=None,
+    verbose=0,
+) -> ComparisonResult:
+    """Fit PCA and the autoencoder to the same folds and measure both on the rows left out.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The data.
+    y : array-like of shape (n_samples,), default=None
+        A target. Where it is given, a linear model on the codes is scored too: logistic regression
+        by its accuracy for classes, ridge regression by its R^2 for numbers.
+    n_components : int or sequence of int, default=(2, 8, 16)
+        Widths of the code.
+    cv : int or cross-validator, default=3
+        Number of shuffled folds, or how to split.
+    estimator : AutoencoderTransformer, default=None
+        The autoencoder, cloned for every fit with its ``n_components`` set; None takes the
+        defaults.
+    scale : bool, default=True
+        Whether the features are standardised, in each fold on its training rows.
+    random_state : int or None, default=None
+        Seed of the folds and of the autoencoder, unless it has its own.
+    verbose : int, default=0
+        1: a progress bar on standard error.
+
+    Returns
+    -------
+    result : ComparisonResult
+        The figures of every fold, and pictures of them.
+
+    Raises
+    ------
+    ValueError
+        If a width is not an int in [1, min(n, d)] of the training rows of every fold.
+
+    See Also
+    --------
+    skae.metrics.explained_variance_scorer : For a search over both in one Pipeline.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae.compare import compare_with_pca
+    >>> result = compare_with_pca(load_iris().data, n_components=1, cv=2, random_state=0)
+    >>> sorted(set(result.results["model"]))
+    ['PCA', 'autoencoder']
+    """
+    X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=4)
+    check_consistent_length(X, y)
+    y = None if y is None else np.asarray(y)
+    if isinstance(cv, Integral):
+        if not 2 <= cv <= len(X):
+            raise ValueError(f"cv must be in [2, {len(X)}], the number of rows; got {cv}.")
+        cv = KFold(cv, shuffle=True, random_state=random_state)
+    folds = list(check_cv(cv).split(X, y))
+    widths = [n_components] if isinstance(n_components, Integral) else list(n_components)
+    limit = min(min(len(train) for train, _ in folds), X.shape[1])
+    for k in widths:
+        if not isinstance(k, Integral) or not 1 <= k <= limit:
+            raise ValueError(
+                f"n_components must be ints in [1, {limit}], where {limit} is the smaller of the "
+                f"training rows and the features; got {k}."
+            )
+    autoencoder = AutoencoderTransformer() if estimator is None else estimator
+    if autoencoder.random_state is None:
+        autoencoder = clone(autoencoder).set_params(random_state=random_state)
+    models = {"PCA": PCA(random_state=random_state), AUTOENCODER: autoencoder}
+    runs = [(k, f, m) for k in widths for f in range(len(folds)) for m in models]
+    rows, kept = [], {}
+    for k, fold, name in tqdm(runs, unit="fit", disable=verbose < 1, file=sys.stderr):
+        train, test = folds[fold]
+        steps = [StandardScaler()] if scale else []
+        model = make_pipeline(*steps, clone(models[name]).set_params(n_components=k))
+        began = time.perf_counter()
+        model.fit(X[train])
+        seconds = time.perf_counter() - began
+        rows.append(_measure(model, X, y, train, test) | {"fit_seconds": seconds})
+        rows[-1] |= {"model": name, "n_components": k, "fold": fold}
+        if fold == 0:
+            kept[name, k] = (model, test)
+    results = _as_arrays(rows)
+    return ComparisonResult(results, kept, X, y, scale)
+
+
+def _measure(model, X, y, train, test):
+    """Return the figures of a model on the rows left out, in the units that it was fitted in."""
+    scaler = model[:-1]
+    x = scaler.transform(X[test]) if len(scaler) else X[test]
+    codes = model[-1].transform(x)
+    reconstructed = model[-1].inverse_transform(codes)
+    row = {
+        "error": reconstruction_error(x, reconstructed),
+        "explained_variance": explained_variance(x, reconstructed),
+    }
+    if y is not None:
+        linear = LogisticRegression(max_iter=1000) if is_classes(y) else Ridge()
+        downstream = make_pipeline(StandardScaler(), linear)
+        downstream.fit(model.transform(X[train]), y[train])
+        row["downstream_score"] = downstream.score(codes, y[test])
+    return row
+
+
+def is_classes(y):
+    """Return whether a target holds classes rather than numbers."""
+    return type_of_target(y) in ("binary", "multiclass") and len(np.unique(y)) <= max(
+        2, len(y) // 5
+    )
+
+
+def _as_arrays(rows):
+    ratio_to = {(r["n_components"], r["fold"]): r["error"] for r in rows if r["model"] == "PCA"}
+    for row in rows:
+        error = ratio_to[row["n_components"], row["fold"]]
+        # PCA with every component reconstructs without error
+        row["ratio_to_pca"] = row["error"] / error if error > 0 else np.nan
+    order = ["model", "n_components", "fold", "error", "ratio_to_pca", "explained_variance"]
+    order += [name for name in ("fit_seconds", "downstream_score") if name in rows[0]]
+    return {name: np.array([row[name] for row in rows]) for name in order}

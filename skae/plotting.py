@@ -1,0 +1,378 @@
+"""Display classes: each draws one picture of a fitted estimator or of a comparison."""
+
+import numpy as np
+
+__all__ = [
+    "CodeDisplay",
+    "ComponentErrorDisplay",
+    "ReconstructionDisplay",
+    "TrainingHistoryDisplay",
+]
+
+# Okabe and Ito's colours, which the colour-blind tell apart.
+_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
+
+
+def _axes(ax):
+    """Return the axes to draw on, on a figure of their own if none are given."""
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError(
+            "Plots need matplotlib: install it with pip install 'skae[plot]'."
+        ) from None
+    return pyplot.subplots(layout="constrained")[1]
+
+
+class TrainingHistoryDisplay:
+    """Losses over the epochs, beside the start's.
+
+    Parameters
+    ----------
+    history : list of dict
+        The ``history_`` of a fitted estimator.
+    best_iter : int
+        Its ``best_iter_``.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes drawn on.
+    figure_ : matplotlib Figure
+        Their figure.
+    lines_ : list of matplotlib Line2D
+        The losses.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.plotting import TrainingHistoryDisplay
+    >>> autoencoder = AutoencoderTransformer(1, max_iter=5, random_state=0).fit(load_iris().data)
+    >>> display = TrainingHistoryDisplay.from_estimator(autoencoder)
+    """
+
+    def __init__(self, history, best_iter):
+        self.history = history
+        self.best_iter = best_iter
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : AutoencoderTransformer
+            A fitted autoencoder.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : TrainingHistoryDisplay
+            The display, drawn.
+        """
+        return cls(estimator.history_, estimator.best_iter_).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the losses.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        self : TrainingHistoryDisplay
+            The display, drawn.
+        """
+        self.ax_ = _axes(ax)
+        epochs = [row["epoch"] for row in self.history]
+        self.lines_ = []
+        for key, colour, label in (
+            ("train_loss", _GREY, "rows trained on"),
+            ("valid_loss", _ORANGE, "rows held out"),
+        ):
+            if key in self.history[0]:
+                losses = [row[key] for row in self.history]
+                self.lines_ += self.ax_.plot(epochs, losses, color=colour, label=label)
+        start = self.history[0].get("valid_loss", self.history[0]["train_loss"])
+        self.ax_.axhline(start, color=_BLUE, linestyle="--", label="the start (PCA)")
+        self.ax_.axvline(self.best_iter, color=_GREY, linestyle=":", label="epoch kept")
+        self.ax_.set(xlabel="epoch", ylabel="loss", title="Training history", yscale="log")
+        self.ax_.legend(frameon=False)
+        self.figure_ = self.ax_.figure
+        return self
+
+
+class CodeDisplay:
+    """The first two components of the codes of some rows.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_components)
+        At least one component; a single one is drawn against the rows' order.
+    y : array-like of shape (n_samples,), default=None
+        What colours the points: classes or numbers.
+    title : str, default="Code"
+        Title of the picture.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes drawn on.
+    figure_ : matplotlib Figure
+        Their figure.
+    scatters_ : list of matplotlib PathCollection
+        The points, a collection for each class.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from skae.plotting import CodeDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> display = CodeDisplay.from_estimator(PCA(2).fit(X), X, y)
+    """
+
+    def __init__(self, codes, y=None, title="Code"):
+        self.codes = codes
+        self.y = y
+        self.title = title
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, title="Code", ax=None):
+        """Draw the codes that a fitted transformer gives to X.
+
+        Parameters
+        ----------
+        estimator : transformer
+            Fitted.
+        X : array-like of shape (n_samples, n_features)
+            Rows to encode.
+        y : array-like of shape (n_samples,), default=None
+            What colours the points.
+        title : str, default="Code"
+            Title of the picture.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : CodeDisplay
+            The display, drawn.
+        """
+        return cls(np.asarray(estimator.transform(X)), y, title).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        self : CodeDisplay
+            The display, drawn.
+        """
+        self.ax_ = _axes(ax)
+        first = self.codes[:, 0]
+        second = self.codes[:, 1] if self.codes.shape[1] > 1 else np.arange(len(first))
+        y = None if self.y is None else np.asarray(self.y)
+        style = {"s": 9, "alpha": 0.8, "linewidths": 0}
+        if y is None:
+            self.scatters_ = [self.ax_.scatter(first, second, color=_BLUE, **style)]
+        elif len(np.unique(y)) <= 10:
+            self.scatters_ = [
+                self.ax_.scatter(first[y == c], second[y == c], label=str(c), **style)
+                for c in np.unique(y)
+            ]
+            self.ax_.legend(frameon=False, fontsize="small", markerscale=2, ncols=2)
+        else:
+            self.scatters_ = [self.ax_.scatter(first, second, c=y, cmap="viridis", **style)]
+            self.ax_.figure.colorbar(self.scatters_[0], ax=self.ax_, label="target")
+        label = "component 2" if self.codes.shape[1] > 1 else "row"
+        self.ax_.set(xlabel="component 1", ylabel=label, title=self.title)
+        self.figure_ = self.ax_.figure
+        return self
+
+
+class ReconstructionDisplay:
+    """Some images above their reconstructions.
+
+    Parameters
+    ----------
+    rows : dict of str to ndarray of shape (n_images, height * width)
+        A row of images for each title, the originals first.
+    image_shape : (int, int)
+        Height and width.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes drawn on.
+    figure_ : matplotlib Figure
+        Their figure.
+    image_ : matplotlib AxesImage
+        All images as one.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from skae.plotting import ReconstructionDisplay
+    >>> X = load_digits().data
+    >>> display = ReconstructionDisplay.from_estimator(PCA(8).fit(X), X[:10])
+    """
+
+    def __init__(self, rows, image_shape):
+        self.rows = rows
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, image_shape=None, ax=None):
+        """Draw images and what a fitted transformer makes of them.
+
+        Parameters
+        ----------
+        estimator : transformer
+            Fitted, with ``inverse_transform``.
+        X : array-like of shape (n_images, height * width)
+            The images.
+        image_shape : (int, int), default=None
+            Height and width; None takes square images.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the number of features is not that of an image of this shape.
+        """
+        X = np.asarray(X)
+        side = round(X.shape[1] ** 0.5)
+        shape = (side, side) if image_shape is None else tuple(image_shape)
+        if np.prod(shape) != X.shape[1]:
+            raise ValueError(
+                f"image_shape must have {X.shape[1]} pixels, the number of features; got {shape}."
+            )
+        reconstructed = estimator.inverse_transform(estimator.transform(X))
+        return cls({"original": X, type(estimator).__name__: reconstructed}, shape).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the images, one row for each title.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        self : ReconstructionDisplay
+            The display, drawn.
+        """
+        self.ax_ = _axes(ax)
+        height, width = self.image_shape
+        titles, rows = zip(*self.rows.items(), strict=True)
+        limits = {"vmin": rows[0].min(), "vmax": rows[0].max()}
+        # NaN is not drawn, which leaves a gap around each image.
+        strips = [
+            np.hstack(
+                np.pad(
+                    images.reshape(-1, height, width).astype(float),
+                    ((0, 0), (1, 1), (1, 1)),
+                    constant_values=np.nan,
+                )
+            )
+            for images in rows
+        ]
+        self.image_ = self.ax_.imshow(np.vstack(strips), cmap="gray_r", **limits)
+        middles = (np.arange(len(strips)) + 0.5) * (height + 2) - 0.5
+        self.ax_.set_yticks(middles, titles)
+        self.ax_.set_xticks([])
+        self.ax_.tick_params(length=0)
+        self.ax_.spines[:].set_visible(False)
+        self.ax_.set_title("Held-out images and their reconstructions")
+        self.figure_ = self.ax_.figure
+        return self
+
+
+class ComponentErrorDisplay:
+    """Held-out error against the number of components.
+
+    Parameters
+    ----------
+    n_components : array-like of shape (n_widths,)
+        The widths of the code.
+    errors : dict of str to ndarray of shape (n_widths, n_folds)
+        Held-out errors of each model.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes drawn on.
+    figure_ : matplotlib Figure
+        Their figure.
+    lines_ : list of matplotlib Line2D
+        Mean errors.
+    bands_ : list of matplotlib PolyCollection
+        From the smallest to the largest error of the folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.plotting import ComponentErrorDisplay
+    >>> errors = {"PCA": np.array([[4.0, 5.0], [1.0, 2.0]])}
+    >>> display = ComponentErrorDisplay([1, 2], errors).plot()
+    """
+
+    def __init__(self, n_components, errors):
+        self.n_components = n_components
+        self.errors = errors
+
+    def plot(self, ax=None):
+        """Draw the mean errors and their spread over the folds.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        self : ComponentErrorDisplay
+            The display, drawn.
+        """
+        self.ax_ = _axes(ax)
+        self.lines_, self.bands_ = [], []
+        for (title, errors), colour in zip(self.errors.items(), (_BLUE, _ORANGE), strict=False):
+            mean = errors.mean(1)
+            self.lines_ += self.ax_.plot(
+                self.n_components, mean, color=colour, marker="o", label=title
+            )
+            self.bands_.append(
+                self.ax_.fill_between(
+                    self.n_components, errors.min(1), errors.max(1), color=colour, alpha=0.2, lw=0
+                )
+            )
+        self.ax_.set(
+            xlabel="number of components",
+            ylabel="mean squared error of a held-out entry",
+            title="Held-out error (line: mean; band: all folds)",
+            xticks=list(self.n_components),
+            yscale="log",
+        )
+        self.ax_.legend(frameon=False)
+        self.figure_ = self.ax_.figure
+        return self

@@ -1,0 +1,32 @@
+"""Real data sets that the tests share."""
+
+import matplotlib
+import pytest
+import torch
+from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
+
+matplotlib.use("Agg")
+# Two test processes on two cores: more threads each would only wait for each other.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def iris():
+    return load_iris().data
+
+
+@pytest.fixture(scope="session")
+def wine():
+    X = load_wine().data
+    return (X - X.mean(0)) / X.std(0)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return load_digits().data[:400] / 16
+
+
+@pytest.fixture(scope="session")
+def diabetes():
+    X = load_diabetes().data
+    return X / X.std(0)

@@ -1,0 +1,215 @@
+"""Bad input gets an error that names it; odd but legitimate input a correct result."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+
+from skae import AutoencoderTransformer
+from skae.architectures import Dense
+from skae.corruptions import ResidualNoise
+from skae.losses import Huber
+from skae.optimizers import SGD, Adam
+from skae.schedules import OneCycle, Plateau, Step
+
+
+def fit(X, **params):
+    return AutoencoderTransformer(**({"max_iter": 3, "random_state": 0} | params)).fit(X)
+
+
+BAD_PARAMETERS = [
+    ("n_components", [0, -1, 1.5, 0.0, "two"]),
+    ("architecture", ["dens", 3, Dense]),
+    ("hidden_layer_sizes", [8, (8, 0), (8, 2.5), ("a",)]),
+    ("activation", ["sin", None]),
+    ("input_shape", [4, (2, 0), (2.5,)]),
+    ("corruption", ["salt", 0.1, ResidualNoise]),
+    ("loss", ["mse", None, Huber]),
+    ("init", ["zeros", None]),
+    ("optimizer", ["lbfgs", None, Adam]),
+    ("learning_rate", [0, -1, "fast", None]),
+    ("schedule", ["linear", 1]),
+    ("alpha", [-0.1, None]),
+    ("gradient_clip", [0, -1, "auto"]),
+    ("batch_size", [0, 2.5, "all"]),
+    ("max_iter", [-1, 2.5, None, "all"]),
+    ("tol", [-1e-4, None]),
+    ("early_stopping", [1.5, "yes"]),
+    ("validation_fraction", [0, 1, -0.1]),
+    ("n_iter_no_change", [0, None]),
+    ("warm_start", ["yes"]),
+    ("callbacks", ["EarlyStopping"]),
+    ("device", [3, None, "gpu"]),
+    ("random_state", ["seed"]),
+    ("verbose", [-1, "yes"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in BAD_PARAMETERS for value in values]
+)
+def test_a_bad_parameter_is_named(name, value, iris):
+    with pytest.raises(ValueError, match=f"'{name}' parameter.*must") as caught:
+        fit(iris, **{name: value})
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "strategy", "name"),
+    [
+        ("loss", Huber(delta=0), "delta"),
+        ("optimizer", SGD(momentum=1.0), "momentum"),
+        ("optimizer", Adam(beta_1=-1), "beta_1"),
+        ("schedule", OneCycle(warm_up=0), "warm_up"),
+        ("schedule", Plateau(factor=2), "factor"),
+        ("schedule", Step(n_steps=0), "n_steps"),
+        ("architecture", Dense(linear_path="yes"), "linear_path"),
+        ("corruption", ResidualNoise(level=0), "level"),
+    ],
+)
+def test_a_bad_parameter_of_a_strategy_is_named(parameter, strategy, name, iris):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of {type(strategy).__name__}"):
+        fit(iris, **{parameter: strategy})
+
+
+def test_pca_start_needs_the_linear_path(iris):
+    with pytest.raises(ValueError, match=r"init='pca'.*linear_path=True.*init='random'"):
+        fit(iris, architecture=Dense(linear_path=False))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(iris):
+    with pytest.raises(ValueError, match="device='cuda' is not available"):
+        fit(iris, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.ones((1, 4)), "1 sample"),
+        (np.ones((0, 4)), r"0 sample\(s\)"),
+        (np.ones((4, 0)), r"0 feature\(s\)"),
+        (np.ones(4), "Expected 2D array, got 1D"),
+        (np.array([["a", "b"], ["c", "d"]]), "could not convert string to float"),
+        (np.array([["a", 1.0], ["c", 2.0]], dtype=object), "could not convert string to float"),
+        (np.array([[1.0, np.nan], [2.0, 3.0]]), "contains NaN"),
+        (np.array([[1.0, np.inf], [2.0, 3.0]]), "contains infinity"),
+        (np.array([[1j, 2], [2, 3]]), "Complex data not supported"),
+        (sparse.csr_array(np.eye(4)), "dense data is required"),
+        (np.ones((5, 2, 2)), r"shape \(5, 2, 2\).*input_shape"),
+    ],
+)
+def test_bad_rows_are_told_apart(X, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fit(X)
+
+
+def test_rows_to_transform_are_checked(iris):
+    model = fit(iris)
+    with pytest.raises(ValueError, match=r"3 features, but .* is expecting 4"):
+        model.transform(iris[:, :3])
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.transform(iris * np.nan)
+    with pytest.raises(ValueError, match=r"3 columns, but .* n_components_=2"):
+        model.inverse_transform(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.inverse_transform(np.full((2, 2), np.nan))
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruct", "score"])
+def test_before_fit(method, iris):
+    with pytest.raises(NotFittedError):
+        getattr(AutoencoderTransformer(), method)(iris)
+
+
+def test_bad_weights(iris):
+    model = AutoencoderTransformer(max_iter=1)
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        model.fit(iris, sample_weight=-np.ones(150))
+    with pytest.raises(ValueError, match=r"sample_weight.*shape"):
+        model.fit(iris, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match=r"all .*zero|non-zero"):
+        model.fit(iris, sample_weight=np.zeros(150))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e30, -7.0])
+@pytest.mark.parametrize("max_iter", [0, 3])
+def test_constant_data_come_back(value, max_iter):
+    X = np.full((12, 3), value)
+    model = fit(X, max_iter=max_iter)
+    assert_allclose(model.reconstruct(X), X)
+    assert_allclose(model.transform(X), 0, atol=1e-7)
+    assert model.score(X) == 1
+
+
+def test_a_constant_column(iris):
+    X = np.hstack([iris, np.full((150, 1), 5.0)])
+    model = fit(X, max_iter=20)
+    assert_allclose(model.reconstruct(X)[:, 4], 5, atol=0.2)
+    start, pca = fit(X, max_iter=0), PCA(2).fit(X)
+    assert_allclose(start.reconstruct(X), pca.inverse_transform(pca.transform(X)), atol=1e-10)
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e150, 1e-150])
+def test_huge_and_tiny_values(factor, iris):
+    model = fit(factor * iris)
+    expected = factor * fit(iris).reconstruct(iris)
+    assert_allclose(model.reconstruct(factor * iris), expected, rtol=1e-3)
+
+
+def test_huge_values_in_float32(iris):
+    X = (1e30 * iris).astype(np.float32)
+    model = fit(X)
+    assert model.reconstruct(X).dtype == np.float32
+    assert_allclose(model.reconstruct(X), 1e30 * fit(iris).reconstruct(iris), rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, np.uint8, np.int64, bool, object])
+def test_other_types_are_made_float(dtype, digits):
+    X = (digits > 0.5).astype(dtype)
+    model = fit(X)
+    assert model.transform(X).dtype == np.float64
+    assert_allclose(model.transform(X), fit(X.astype(float)).transform(X.astype(float)))
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, lambda X: X.tolist(), np.asfortranarray])
+def test_other_containers(container, iris):
+    assert_allclose(fit(container(iris)).transform(iris), fit(iris).transform(iris))
+
+
+def test_read_only_rows_stay_as_they_are(iris):
+    X = iris.copy()
+    X.setflags(write=False)
+    fit(X).transform(X)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (20, 3), (5, 40), (20, 1)])
+@pytest.mark.parametrize("n_components", [1, 2, None])
+def test_small_data(shape, n_components):
+    X = np.random.default_rng(0).normal(size=shape)
+    model = fit(X, n_components=n_components)
+    assert np.isfinite(model.reconstruct(X)).all()
+    assert model.transform(X).shape == (shape[0], model.n_components_)
+
+
+def test_one_row_many_times():
+    X = np.repeat([[1.0, 2.0, 3.0]], 10, axis=0)
+    model = fit(X)
+    assert_allclose(model.reconstruct(X), X)
+    assert model.n_iter_ == 0
+
+
+def test_samples_with_a_shape(digits):
+    images = digits.reshape(-1, 8, 8)
+    model = fit(images, input_shape=(8, 8))
+    assert model.n_features_in_ == 64
+    assert_allclose(model.transform(images), model.transform(digits))
+    assert model.reconstruct(images).shape == digits.shape
+    with pytest.raises(ValueError, match=r"\(400, 4, 16\).*input_shape \(now \(8, 8\)\)"):
+        model.transform(digits.reshape(-1, 4, 16))
+    with pytest.raises(ValueError, match=r"64 features, but input_shape=\(4, 4\) has 16"):
+        fit(digits, input_shape=(4, 4))

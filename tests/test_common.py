@@ -1,0 +1,62 @@
+"""Every estimator with every registered strategy passes scikit-learn's own checks."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skae import AutoencoderTransformer
+from skae.architectures import ACTIVATIONS, ARCHITECTURES, Dense
+from skae.corruptions import CORRUPTIONS
+from skae.losses import LOSSES, BinaryCrossEntropy
+from skae.optimizers import OPTIMIZERS
+from skae.schedules import SCHEDULES
+
+
+def make(**params):
+    params = {"hidden_layer_sizes": (8,), "max_iter": 3} | params
+    if params.get("loss") == "binary_cross_entropy":
+        # scikit-learn's data are not in [0, 1]
+        params["loss"] = BinaryCrossEntropy(feature_range=None)
+    if params.get("architecture") == "random":
+        params |= {"architecture": Dense(linear_path=False), "init": "random"}
+    return AutoencoderTransformer(**params)
+
+
+EVERY_STRATEGY = [
+    AutoencoderTransformer(max_iter=5),
+    *(make(loss=name) for name in LOSSES),
+    *(make(optimizer=name) for name in OPTIMIZERS),
+    *(make(schedule=name) for name in [*SCHEDULES, None]),
+    *(make(architecture=name) for name in ARCHITECTURES),
+    *(make(corruption=name) for name in [*CORRUPTIONS, None]),
+    make(architecture="random"),
+    make(init="random"),
+    make(early_stopping=False),
+    make(batch_size=None, optimizer="sgd", schedule="plateau", early_stopping=False),
+    make(n_components=None, alpha=0.01, gradient_clip=None, activation="tanh"),
+    make(warm_start=True),
+]
+PRODUCT = [
+    make(loss=loss, optimizer=optimizer, schedule=schedule, init=init, early_stopping=stopping)
+    for loss in LOSSES
+    for optimizer in OPTIMIZERS
+    for schedule in [*SCHEDULES, None]
+    for init in ("pca", "random")
+    for stopping in (True, False)
+]
+
+
+@parametrize_with_checks(EVERY_STRATEGY)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(PRODUCT)
+def test_scikit_learn_checks_on_the_product(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_fits(activation, iris):
+    model = make(activation=activation, random_state=0).fit(iris)
+    assert model.score(iris) > 0.97

@@ -1,0 +1,183 @@
+"""Losses against float64 NumPy and scikit-learn's metrics, gradients against differences."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.metrics import log_loss, mean_poisson_deviance
+
+from skae import AutoencoderTransformer
+from skae.losses import LOSSES, BinaryCrossEntropy, Head, Huber, Loss
+
+RNG = np.random.default_rng(0)
+ETA = RNG.normal(size=(6, 5))
+X = {
+    "squared_error": RNG.normal(size=(6, 5)),
+    "absolute_error": RNG.normal(size=(6, 5)),
+    "huber": 3 * RNG.normal(size=(6, 5)),
+    "binary_cross_entropy": RNG.uniform(size=(6, 5)),
+    "poisson": RNG.poisson(2.0, size=(6, 5)).astype(float),
+    "multinomial": RNG.dirichlet(np.ones(5), size=6),
+}
+
+
+def bound(name, **params):
+    loss = LOSSES[name](**params)
+    loss.bind(X[name])
+    return loss
+
+
+def per_sample(loss, eta, x):
+    return loss.per_sample(torch.tensor(eta), torch.tensor(x)).numpy()
+
+
+def huber(difference, delta):
+    size = np.abs(difference)
+    return np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))
+
+
+def sigmoid(eta):
+    return 1 / (1 + np.exp(-eta))
+
+
+REFERENCE = {
+    "squared_error": lambda eta, x: ((eta - x) ** 2).mean(1),
+    "absolute_error": lambda eta, x: np.abs(eta - x).mean(1),
+    "huber": lambda eta, x: huber(eta - x, 1.0).mean(1),
+    "binary_cross_entropy": lambda eta, x: (
+        -(x * np.log(sigmoid(eta)) + (1 - x) * np.log(1 - sigmoid(eta))).mean(1)
+    ),
+    "poisson": lambda eta, x: np.array(
+        [mean_poisson_deviance(a, np.exp(b)) / 2 for a, b in zip(x, eta, strict=True)]
+    ),
+    "multinomial": lambda eta, x: (
+        x * (np.log(x) - np.log(np.exp(eta) / np.exp(eta).sum(1, keepdims=True)))
+    ).mean(1),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_value_is_that_of_float64_numpy(name):
+    assert_allclose(per_sample(bound(name), ETA, X[name]), REFERENCE[name](ETA, X[name]))
+
+
+def test_cross_entropy_of_bits_is_the_log_loss():
+    bits = (X["binary_cross_entropy"] > 0.5).astype(float)
+    loss = LOSSES["binary_cross_entropy"]()
+    loss.bind(bits)
+    expected = log_loss(bits.ravel(), sigmoid(ETA).ravel())
+    assert_allclose(per_sample(loss, ETA, bits).mean(), expected)
+
+
+def test_huber_with_another_delta():
+    assert_allclose(
+        per_sample(Huber(delta=0.3), ETA, X["huber"]), huber(ETA - X["huber"], 0.3).mean(1)
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_is_that_of_finite_differences(name):
+    loss = bound(name)
+    eta = torch.tensor(ETA, requires_grad=True)
+    loss.per_sample(eta, torch.tensor(X[name])).sum().backward()
+    step = 1e-6
+    for j in range(5):
+        shift = step * np.eye(5)[j]
+        ahead, behind = (per_sample(loss, ETA + s * shift, X[name]) for s in (1, -1))
+        assert_allclose(eta.grad[:, j], (ahead - behind) / (2 * step), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if not loss.identity])
+def test_links_are_inverse_inside_the_domain(name):
+    loss = bound(name)
+    eta = torch.tensor(ETA)
+    mu = loss.link(eta)
+    again = loss.link(loss.inverse_link(mu, mu.mean(0)))
+    assert_allclose(again, mu, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_training_lowers_the_loss_on_digits(name, digits):
+    model = AutoencoderTransformer(2, loss=name, max_iter=15, random_state=0).fit(digits)
+    assert model.loss_ < 0.9 * model.history_[0]["valid_loss"]
+    assert np.isfinite(model.reconstruct(digits)).all()
+
+
+def test_robust_losses_leave_outlying_entries_out(digits):
+    rng = np.random.default_rng(0)
+    X = digits + 5 * (rng.uniform(size=digits.shape) < 0.02)
+    errors = {}
+    for name in ("squared_error", "absolute_error", "huber"):
+        loss = Huber(delta=0.2) if name == "huber" else name
+        model = AutoencoderTransformer(8, loss=loss, max_iter=30, random_state=0).fit(X)
+        errors[name] = ((digits - model.reconstruct(X)) ** 2).mean()
+    assert errors["absolute_error"] < 0.8 * errors["squared_error"]
+    assert errors["huber"] < 0.8 * errors["squared_error"]
+
+
+def test_reconstructions_lie_in_the_domain(digits):
+    for name in ("binary_cross_entropy", "poisson", "multinomial"):
+        model = AutoencoderTransformer(2, loss=name, max_iter=3, random_state=0).fit(digits)
+        reconstructed = model.inverse_transform(1e3 * model.transform(digits))
+        assert reconstructed.min() >= 0
+        if name == "binary_cross_entropy":
+            assert reconstructed.max() <= 1
+        if name == "multinomial":
+            assert_allclose(reconstructed.sum(1), 1)
+
+
+def test_cross_entropy_in_another_range_is_that_in_the_unit_interval(digits):
+    one = AutoencoderTransformer(2, loss="binary_cross_entropy", max_iter=3, random_state=0)
+    other = AutoencoderTransformer(
+        2, loss=BinaryCrossEntropy(feature_range=(0, 16)), max_iter=3, random_state=0
+    )
+    one.fit(digits)
+    other.fit(16 * digits)
+    assert_allclose(other.reconstruct(16 * digits), 16 * one.reconstruct(digits), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["poisson", "multinomial"])
+def test_negative_counts_are_refused(name, iris):
+    with pytest.raises(ValueError, match=rf"Negative values in data: loss='{name}'.*-1"):
+        AutoencoderTransformer(1, loss=name).fit(np.vstack([iris, -np.ones(4)]))
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5])
+def test_values_outside_the_unit_interval_are_refused(value, digits):
+    X = digits.copy()
+    X[0, 0] = value
+    with pytest.raises(ValueError, match=r"needs values in \[0, 1\].*feature_range"):
+        AutoencoderTransformer(loss="binary_cross_entropy").fit(X)
+
+
+@pytest.mark.parametrize("feature_range", [(1, 0), (0, 0), (0,), ("a", 1)])
+def test_feature_range_must_be_two_increasing_numbers(feature_range, digits):
+    with pytest.raises(ValueError, match="feature_range"):
+        AutoencoderTransformer(loss=BinaryCrossEntropy(feature_range)).fit(digits)
+
+
+def test_zero_rows_do_not_count_in_a_multinomial(digits):
+    params = {"loss": "multinomial", "max_iter": 3, "random_state": 0}
+    one = AutoencoderTransformer(2, **params).fit(digits)
+    other = AutoencoderTransformer(2, **params).fit(np.vstack([digits, np.zeros((1, 64))]))
+    assert_allclose(other.mean_, one.mean_)
+    assert np.isfinite(other.transform(np.zeros((1, 64)))).all()
+
+
+def test_a_loss_from_outside_takes_a_class(iris):
+    class LogCosh(Loss):
+        def per_sample(self, eta, x):
+            return torch.log(torch.cosh(eta - x)).mean(1)
+
+    model = AutoencoderTransformer(1, loss=LogCosh(), max_iter=50, random_state=0).fit(iris)
+    assert model.loss_ < model.history_[0]["valid_loss"]
+    assert "LogCosh" not in LOSSES
+
+
+def test_head_joins_the_paths_in_the_loss_s_terms():
+    mean = torch.tensor(X["poisson"].mean(0))
+    head = Head(bound("poisson"), mean, 2.0)
+    linear, nonlinear = torch.full((1, 5), 0.25).double(), torch.tensor(ETA[:1])
+    expected = (mean + 0.5) * torch.exp(nonlinear)
+    assert_allclose(head.to_data(head(linear, nonlinear)), expected)
+    assert_allclose(head.target(linear), (mean + 0.5)[None])

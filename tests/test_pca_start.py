@@ -1,0 +1,167 @@
+"""The three promises: the start is PCA, unseen rows are not worse, units do not matter."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.decomposition import PCA
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderTransformer
+from skae.losses import LOSSES
+
+IDENTITY = [name for name, loss in LOSSES.items() if loss.identity]
+
+
+def start(n_components, **params):
+    return AutoencoderTransformer(n_components, max_iter=0, random_state=0, **params)
+
+
+def assert_is_pca(model, pca, X, rtol=1e-7):
+    codes, scores = model.transform(X), pca.transform(X)
+    signs = np.sign((codes * scores).sum(0))
+    size = np.abs(scores).max()
+    assert_allclose(codes * signs, scores, atol=rtol * size)
+    assert_allclose(model.components_ * signs[:, None], pca.components_, atol=10 * rtol)
+    expected = pca.inverse_transform(scores)
+    assert_allclose(model.inverse_transform(codes), expected, atol=rtol * np.abs(X).max())
+    assert_allclose(model.reconstruct(X), expected, atol=rtol * np.abs(X).max())
+    assert_allclose(model.mean_, pca.mean_, atol=rtol * np.abs(X).max())
+
+
+@pytest.mark.parametrize("loss", IDENTITY)
+@pytest.mark.parametrize("n_components", [1, 2, 4, 0.95, None])
+def test_start_is_pca_on_iris(n_components, loss, iris):
+    model = start(n_components, loss=loss).fit(iris)
+    pca = PCA(n_components).fit(iris)
+    assert model.n_components_ == pca.n_components_
+    assert_is_pca(model, pca, iris)
+    assert model.n_iter_ == model.best_iter_ == 0
+    assert [row["epoch"] for row in model.history_] == [0]
+
+
+@pytest.mark.parametrize("load", [load_digits, load_wine, load_breast_cancer])
+@pytest.mark.parametrize("n_components", [1, 5, 0.9])
+def test_start_is_pca_on_other_sets(load, n_components):
+    X = load().data
+    assert_is_pca(start(n_components).fit(X), PCA(n_components).fit(X), X)
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (10, 30), (30, 1), (3, 2), (2, 5)])
+@pytest.mark.parametrize("n_components", [1, None])
+def test_start_is_pca_on_small_data(shape, n_components):
+    X = np.random.default_rng(0).normal(size=shape) @ np.diag(1.0 + np.arange(shape[1]))
+    model = start(n_components).fit(X)
+    pca = PCA(n_components).fit(X)
+    # the last of min(n, d) components has no variance where n <= d, and so no direction
+    k = 1 if shape[0] <= shape[1] else pca.n_components_
+    assert_allclose(np.abs(model.transform(X)[:, :k]), np.abs(pca.transform(X)[:, :k]), atol=1e-10)
+    assert_allclose(model.reconstruct(X), pca.inverse_transform(pca.transform(X)), atol=1e-10)
+
+
+def test_start_is_pca_in_float32(digits):
+    X = digits.astype(np.float32)
+    model = start(4).fit(X)
+    assert model.transform(X).dtype == np.float32
+    assert_is_pca(model, PCA(4).fit(X), X, rtol=1e-5)
+
+
+def test_wide_codes_reconstruct_all(iris):
+    model = start(7).fit(iris)
+    assert model.transform(iris).shape == (150, 7)
+    assert_allclose(model.reconstruct(iris), iris, atol=1e-10)
+    assert_allclose(np.abs(model.transform(iris)[:, :4]), np.abs(PCA().fit_transform(iris)))
+    assert (model.transform(iris)[:, 4:].std(0) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "low", "high"),
+    [("binary_cross_entropy", 1e-3, 1 - 1e-3), ("poisson", 0.01, np.inf)],
+)
+def test_links_start_as_pca_moved_into_the_domain(loss, low, high, digits):
+    model = start(3, loss=loss).fit(digits)
+    pca = PCA(3).fit(digits)
+    assert_allclose(np.abs(model.transform(digits)), np.abs(pca.transform(digits)), atol=1e-10)
+    expected = pca.inverse_transform(pca.transform(digits))
+    floor = low * digits.mean(0) if loss == "poisson" else low
+    assert_allclose(model.reconstruct(digits), np.clip(expected, floor, high), atol=1e-10)
+
+
+def test_multinomial_starts_as_pca_of_the_proportions(digits):
+    shares = digits / digits.sum(1, keepdims=True)
+    model = start(3, loss="multinomial").fit(digits)
+    pca = PCA(3)
+    assert_allclose(model.components_.shape, (3, 64))
+    # the rows count by their totals, as a multinomial likelihood's do
+    counts = np.rint(digits * 16).astype(int)
+    repeated = np.repeat(shares, counts.sum(1), axis=0)
+    pca.fit(repeated)
+    assert_allclose(np.abs(model.transform(digits)), np.abs(pca.transform(shares)), atol=1e-10)
+    assert_allclose(model.inverse_transform(model.transform(digits)).sum(1), 1)
+    assert_allclose(model.reconstruct(digits).sum(1), digits.sum(1))
+
+
+@pytest.mark.parametrize(
+    ("load", "n_components"),
+    [(load_iris, 1), (load_iris, 2), (load_wine, 2), (load_wine, 6), (load_digits, 8)],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_default_is_not_worse_than_pca_on_unseen_rows(load, n_components, seed):
+    train, test = train_test_split(load().data, random_state=seed)
+    scaler = StandardScaler().fit(train)
+    train, test = scaler.transform(train), scaler.transform(test)
+    pca = PCA(n_components).fit(train)
+    limit = ((test - pca.inverse_transform(pca.transform(test))) ** 2).mean()
+    model = AutoencoderTransformer(n_components, random_state=seed).fit(train)
+    assert ((test - model.reconstruct(test)) ** 2).mean() <= 1.01 * limit
+
+
+def test_training_beats_pca_clearly_on_unseen_images():
+    train, test = train_test_split(load_digits().data, random_state=0)
+    pca = PCA(8).fit(train)
+    limit = ((test - pca.inverse_transform(pca.transform(test))) ** 2).mean()
+    model = AutoencoderTransformer(8, max_iter=30, random_state=0).fit(train)
+    assert ((test - model.reconstruct(test)) ** 2).mean() < 0.75 * limit
+
+
+@pytest.mark.parametrize("loss", IDENTITY)
+@pytest.mark.parametrize("factor", [1024.0, 1000.0, 1e-6])
+def test_units_do_not_matter(loss, factor, iris):
+    one, other = (
+        AutoencoderTransformer(2, loss=loss, max_iter=5, random_state=0).fit(X)
+        for X in (iris, factor * iris)
+    )
+    # a power of two is exact, any other factor moves the training by rounding
+    rtol = 1e-12 if factor == 1024.0 else 1e-3
+    expected = one.transform(iris) * factor
+    assert_allclose(other.transform(factor * iris), expected, atol=rtol * np.abs(expected).max())
+    assert_allclose(other.reconstruct(factor * iris), one.reconstruct(iris) * factor, rtol=rtol)
+    assert_allclose(other.components_, one.components_, atol=10 * rtol)
+
+
+def test_noise_keeps_the_start():
+    X = np.random.default_rng(0).normal(size=(60, 30))
+    model = AutoencoderTransformer(10, random_state=0).fit(X)
+    assert model.best_iter_ == 0
+    assert_array_equal(model.transform(X), start(10).fit(X).transform(X))
+
+
+def test_components_are_the_mean_slope_of_the_decoder(digits):
+    X = digits[:200]
+    model = AutoencoderTransformer(3, max_iter=30, random_state=0).fit(X)
+    assert model.best_iter_ > 0
+    Z, step = model.transform(X), 1e-5
+    for j, direction in enumerate(np.eye(3)):
+        ahead = model.inverse_transform(Z + step * direction)
+        behind = model.inverse_transform(Z - step * direction)
+        slope = (ahead - behind).mean(0) / (2 * step)
+        assert_allclose(model.components_[j], slope, atol=1e-7)
+
+
+def test_components_of_a_link_are_in_units_of_x(digits):
+    model = AutoencoderTransformer(2, loss="binary_cross_entropy", max_iter=5, random_state=0)
+    X = digits[:200]
+    Z, step = model.fit(X).transform(X), 1e-5
+    ahead, behind = (model.inverse_transform(Z + s * np.eye(2)[0]) for s in (step, -step))
+    assert_allclose(model.components_[0], (ahead - behind).mean(0) / (2 * step), atol=1e-6)

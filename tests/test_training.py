@@ -1,0 +1,363 @@
+"""The loop: the best epoch, early stopping, optimizers, schedules, callbacks, interruptions."""
+
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from skorch.callbacks import Callback, EarlyStopping
+
+from skae import AutoencoderTransformer
+from skae._training import _is_gain, resolve_batch_size, resolve_max_iter
+from skae.corruptions import ResidualNoise
+from skae.optimizers import OPTIMIZERS, SGD, Adam, Momentum
+from skae.schedules import SCHEDULES, Exponential, OneCycle, Plateau, Step
+
+
+def fit(X, n_components=2, **params):
+    return AutoencoderTransformer(n_components, **({"random_state": 0} | params)).fit(X)
+
+
+# -- early stopping ------------------------------------------------------------------------------
+
+
+def test_the_best_epoch_is_kept(digits):
+    model = fit(digits, max_iter=12)
+    losses = [row["valid_loss"] for row in model.history_]
+    assert len(losses) == model.n_iter_ + 1 == 13
+    assert model.best_iter_ == int(np.argmin(losses)) > 0
+    assert model.loss_ == min(losses)
+
+
+def test_patience_and_tolerance_end_the_training():
+    X = np.random.default_rng(0).normal(size=(80, 20))
+    assert fit(X, 10, max_iter=100, n_iter_no_change=4).n_iter_ < 100
+    assert fit(X, 10, max_iter=30, n_iter_no_change=4, tol=1e9).n_iter_ == 4
+
+
+def test_without_early_stopping_all_rows_are_trained_on(digits):
+    model = fit(digits, max_iter=4, early_stopping=False)
+    assert model.best_iter_ == model.n_iter_ == 4
+    assert "valid_loss" not in model.history_[-1]
+    assert model.loss_ == model.history_[-1]["train_loss"]
+    assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
+
+
+def test_a_gain_must_be_more_than_chance():
+    start = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    assert _is_gain(start, start - torch.tensor([0.1, 0.2, 0.1, 0.2]))
+    assert not _is_gain(start, start - torch.tensor([1.0, -0.9, 0.8, -0.8]))
+    assert not _is_gain(start, start)
+    assert not _is_gain(start[:1], start[:1] - 1)
+
+
+def test_auto_sizes():
+    assert [resolve_batch_size("auto", n) for n in (5, 100, 20_000, 10**6)] == [5, 32, 64, 256]
+    assert resolve_batch_size(None, 77) == 77
+    assert resolve_batch_size(50, 20) == 20
+    assert resolve_max_iter("auto", 1) > resolve_max_iter("auto", 100) > 1
+    assert resolve_max_iter(7, 100) == 7
+
+
+# -- optimizers ----------------------------------------------------------------------------------
+
+
+def gradient_descent(X, n_components, learning_rate, n_epochs):
+    """Train E and D, which start as PCA's of other rows, by hand in float64."""
+    mean = X.mean(0)
+    scale = np.sqrt(((X - mean) ** 2).mean())
+    x = (X - mean) / scale
+    E = np.linalg.svd(x, full_matrices=False)[2][:n_components].T
+    D = E.T.copy()
+    for _ in range(n_epochs):
+        residual = x @ E @ D - x
+        by_code = 2 * residual @ D.T / x.size
+        gradient_D = 2 * (x @ E).T @ residual / x.size
+        E, D = E - learning_rate * x.T @ by_code, D - learning_rate * gradient_D
+    return mean + scale * x @ E @ D
+
+
+def test_full_batch_sgd_is_gradient_descent(wine):
+    # Hidden layers that stay at zero: with one constant unit the nonlinear path learns only the
+    # mean, which is zero already, so what is left is the linear net.
+    X = wine * np.linspace(0.2, 3, wine.shape[1])
+    model = fit(
+        X,
+        3,
+        optimizer="sgd",
+        learning_rate=0.5,
+        schedule=None,
+        batch_size=None,
+        corruption=None,
+        early_stopping=False,
+        gradient_clip=None,
+        max_iter=20,
+        hidden_layer_sizes=(4,),
+        activation="relu",
+    )
+    start = fit(X, 3, max_iter=0)
+    by_hand = gradient_descent(X, 3, 0.5, 20)
+    assert len(model.history_) == 21
+    # PCA is a stationary point of the linear net: gradient descent stays there
+    assert_allclose(by_hand, start.reconstruct(X), atol=1e-8)
+    losses = [row["train_loss"] for row in model.history_]
+    assert all(after <= before + 1e-6 for before, after in pairwise(losses))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(name, digits):
+    model = fit(digits, 4, optimizer=name, max_iter=25)
+    assert model.loss_ < 0.95 * model.history_[0]["valid_loss"]
+
+
+def one_step(optimizer, gradient, n_steps, learning_rate=0.1, alpha=0.0):
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    stepper = optimizer.build([weight], learning_rate, alpha)
+    for _ in range(n_steps):
+        weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        stepper.step()
+    return weight.detach().numpy()
+
+
+G, W = np.array([0.5, -1.0]), np.array([1.0, -2.0])
+
+
+def test_sgd_momentum_and_nesterov_by_hand():
+    assert_allclose(one_step(SGD(), G, 2), W - 0.2 * G)
+    assert_allclose(one_step(SGD(momentum=0.9), G, 2), W - 0.1 * (G + 1.9 * G))
+    expected = W - 0.1 * (G + 0.9 * G) - 0.1 * (G + 0.9 * 1.9 * G)
+    assert_allclose(one_step(Momentum(), G, 2), expected)
+
+
+def test_adam_by_hand():
+    weight, m, v = W.copy(), 0.0, 0.0
+    for t in (1, 2):
+        m, v = 0.8 * m + 0.2 * G, 0.9 * v + 0.1 * G**2
+        weight = weight - 0.1 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
+    assert_allclose(one_step(Adam(beta_1=0.8, beta_2=0.9), G, 2), weight)
+
+
+def test_adagrad_and_rmsprop_by_hand():
+    expected = W - 0.1 * G / (np.abs(G) + 1e-10)
+    assert_allclose(one_step(OPTIMIZERS["adagrad"](), G, 1), expected)
+    v = 0.01 * G**2
+    assert_allclose(one_step(OPTIMIZERS["rmsprop"](), G, 1), W - 0.1 * G / (np.sqrt(v) + 1e-8))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weight_decay_shrinks(name):
+    shrunk = one_step(OPTIMIZERS[name](), [0.0, 0.0], 1, alpha=0.1)
+    assert (np.abs(shrunk) < np.abs(W)).all()
+
+
+def test_nesterov_needs_momentum(iris):
+    with pytest.raises(ValueError, match=r"nesterov.*momentum"):
+        fit(iris, optimizer=SGD(nesterov=True))
+
+
+def test_gradient_clip_bounds_the_step(digits):
+    class Norms(Callback):
+        def initialize(self):
+            self.norms_ = []
+
+        def on_batch_end(self, net, **kwargs):
+            squares = [(p.grad**2).sum().item() for p in net.module_.parameters()]
+            self.norms_.append(np.sqrt(sum(squares)))
+
+    params = {"callbacks": [Norms()], "max_iter": 1, "loss": "poisson"}
+    free = fit(16 * digits, gradient_clip=None, **params).net_.callbacks_[0][1].norms_
+    clipped = fit(16 * digits, gradient_clip=0.05, **params).net_.callbacks_[0][1].norms_
+    assert max(free) > 0.06
+    assert max(clipped) <= 0.0501
+
+
+# -- schedules -----------------------------------------------------------------------------------
+
+
+def rates(X, schedule, n_epochs=8, **params):
+    model = fit(X, schedule=schedule, max_iter=n_epochs, learning_rate=0.01, **params)
+    return np.array([row["learning_rate"] for row in model.history_[1:]])
+
+
+def test_rates_of_the_schedules(digits):
+    assert_allclose(rates(digits, None), 0.01)
+    epochs = np.arange(1, 9)
+    assert_allclose(
+        rates(digits, Exponential(final=0.1)) * 0.1 ** (1 / 8), 0.01 * 0.1 ** (epochs / 8)
+    )
+    steps = rates(digits, Step(n_steps=3, factor=0.5))
+    assert_allclose(steps, 0.01 * 0.5 ** ((epochs - 1) // 2))
+    cosine = rates(digits, "cosine")
+    assert_allclose(cosine, 0.005 * (1 + np.cos(np.pi * epochs / 8)), atol=1e-9)
+    cycle = rates(digits, OneCycle(warm_up=0.5))
+    assert cycle.argmax() == 3
+    assert_allclose(cycle.max(), 0.01, rtol=0.05)
+    assert cycle[-1] < 1e-4
+
+
+def test_plateau_waits_for_the_loss():
+    X = np.random.default_rng(0).normal(size=(80, 20))
+    falling = rates(X, Plateau(patience=1, factor=0.5), n_epochs=12, n_components=10)
+    assert_allclose(np.unique(falling / 0.01 % 0.5)[:1], 0, atol=1e-6)
+    assert falling[-1] < 0.006
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_trains(name, digits):
+    model = fit(digits, 4, schedule=name, max_iter=10)
+    assert model.loss_ < model.history_[0]["valid_loss"]
+
+
+# -- corruption ----------------------------------------------------------------------------------
+
+
+def test_residual_noise_is_as_large_as_the_error():
+    x = torch.zeros(2000, 5)
+    noise = ResidualNoise(level=0.5).corrupt(x, 0.2, torch.Generator().manual_seed(0))
+    assert_allclose(noise.std(), 0.1, rtol=0.05)
+    assert_allclose(noise.mean(), 0, atol=0.01)
+    assert not x.any()
+
+
+def test_the_net_knows_its_error(digits):
+    class Errors(Callback):
+        def on_train_begin(self, net, X=None, **kwargs):
+            net.measure_error(type("Rows", (), {"x": X}))
+            self.error_ = net.error_
+
+    model = fit(digits, 3, max_iter=1, early_stopping=False, callbacks=[Errors()])
+    start = fit(digits, 3, max_iter=0)
+    x = (digits - digits.mean(0)) / np.sqrt(digits.var(0).mean())
+    rows = start.reconstruct(digits)
+    error = np.sqrt(((rows - digits.mean(0)) / np.sqrt(digits.var(0).mean()) - x) ** 2)
+    expected = np.sqrt((error**2).mean())
+    assert_allclose(model.net_.callbacks_[0][1].error_, expected, rtol=1e-4)
+
+
+# -- callbacks and interruptions -----------------------------------------------------------------
+
+
+class Recorder(Callback):
+    def initialize(self):
+        self.seen_ = []
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen_.append("begin")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen_.append(net.history[-1, "epoch"])
+
+    def on_train_end(self, net, **kwargs):
+        self.seen_.append("end")
+
+
+def test_callbacks_are_cloned_and_see_the_epochs(iris):
+    recorder = Recorder()
+    model = fit(iris, callbacks=[("mine", recorder)], max_iter=3)
+    assert not hasattr(recorder, "seen_")
+    name, used = model.net_.callbacks_[0]
+    assert name == "mine"
+    assert used.seen_ == ["begin", 1, 2, 3, "end"]
+
+
+def test_skorch_s_early_stopping_stops(digits):
+    stopper = EarlyStopping(monitor="valid_loss", patience=2, threshold=1e9, sink=lambda text: None)
+    assert fit(digits, callbacks=[stopper], max_iter=50).n_iter_ < 5
+
+
+@pytest.mark.parametrize("method", ["on_epoch_end", "on_batch_end", "on_train_begin"])
+def test_an_interruption_is_the_user_s(method, iris):
+    def interrupt(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+    callback = type("Interrupting", (Callback,), {method: interrupt})()
+    with pytest.raises(KeyboardInterrupt):
+        fit(iris, callbacks=[callback], max_iter=3)
+    assert torch.get_num_threads() == 1
+
+
+def test_ctrl_c_ends_a_real_process():
+    code = (
+        "import numpy as np; from skae import AutoencoderTransformer\n"
+        "X = np.random.default_rng(0).normal(size=(2000, 20)); print('ready', flush=True)\n"
+        "AutoencoderTransformer(2, max_iter=10**6, n_iter_no_change=10**6).fit(X)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert errors.strip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_diverging_fit_says_what_to_lower(optimizer, digits):
+    with pytest.raises(ValueError, match=r"training diverged.*Lower learning_rate"):
+        fit(digits, optimizer=optimizer, learning_rate=1e6, schedule=None)
+
+
+def test_verbose_shows_progress(iris, capsys):
+    fit(iris, verbose=1, max_iter=3)
+    assert "3/3" in capsys.readouterr().err
+    fit(iris, verbose=2, max_iter=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("epoch 3/3: train_loss 0.0")
+    fit(iris, max_iter=3)
+    assert capsys.readouterr() == ("", "")
+
+
+# -- going on ------------------------------------------------------------------------------------
+
+
+def test_warm_start_goes_on(digits):
+    model = AutoencoderTransformer(2, max_iter=8, random_state=0).fit(digits)
+    start, reached = model.history_[0]["train_loss"], model.reconstruct(digits)
+    assert model.fit(digits).history_[0]["train_loss"] == start
+    warm = model.set_params(warm_start=True, max_iter=0).fit(digits)
+    assert warm.history_[0]["train_loss"] < 0.8 * start
+    assert_allclose(warm.reconstruct(digits), reached)
+
+
+def test_partial_fit_is_one_pass(digits):
+    class Steps(Callback):
+        def initialize(self):
+            self.sizes_ = []
+
+        def on_batch_end(self, net, batch=None, **kwargs):
+            self.sizes_.append(len(batch.x))
+
+    model = AutoencoderTransformer(2, callbacks=[Steps()], batch_size=50, random_state=0)
+    for n_passes in (1, 2, 3):
+        model.partial_fit(digits)
+        assert model.n_iter_ == n_passes
+        assert sum(model.net_.callbacks_[0][1].sizes_) == n_passes * len(digits)
+    losses = [row["train_loss"] for row in model.history_]
+    assert losses[3] < losses[2] < losses[0]
+    # the optimizer counts its steps over all calls
+    steps = {int(state["step"]) for state in model.net_.optimizer_.state.values()}
+    assert steps == {3 * 8}
+
+
+def test_partial_fit_over_chunks_comes_near_fit(digits):
+    model = AutoencoderTransformer(4, random_state=0)
+    for _ in range(30):
+        for chunk in np.array_split(digits, 4):
+            model.partial_fit(chunk)
+    assert model.score(digits) > fit(digits, 4, max_iter=0).score(digits)
+
+
+def test_refits_are_equal_to_the_last_bit(iris):
+    one, other = (fit(iris, max_iter=20) for _ in range(2))
+    assert_array_equal(one.transform(iris), other.transform(iris))
+    assert [r["valid_loss"] for r in one.history_] == [r["valid_loss"] for r in other.history_]
+    again = one.fit(iris)
+    assert_array_equal(again.transform(iris), other.transform(iris))
