@@ -97,8 +97,8 @@ def pyod(X, k, seed):
     model.fit(X)
 
     def reconstruct(rows):
-        # PyOD standardises the features itself
-        scaled = torch.tensor((rows - model.X_mean) / model.X_std, dtype=torch.float32)
+        # PyOD standardises the features itself, with this guard for those that are constant
+        scaled = torch.tensor((rows - model.X_mean) / (model.X_std + 1e-8), dtype=torch.float32)
         model.model.eval()
         with torch.no_grad():
             return model.model(scaled).numpy() * model.X_std + model.X_mean

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import skorch
 import torch
-from scipy.stats import ttest_rel
+from scipy import stats
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -22,7 +22,7 @@ from ._data import batches, n_batches
 _DECAY = 0.98
 # A loss a thousand times the start's is no noise: PCA's own loss is at most about one.
 _DIVERGED = 1e3
-# One standard error, for many rows.
+# The level of the test that a gain over the start must pass: one standard error, for many rows.
 _LEVEL = 0.16
 # Rows that tell the reconstruction error well enough to set the size of a corruption by it.
 _ERROR_ROWS = 512
@@ -315,15 +315,19 @@ class Net(skorch.NeuralNet):
 
 
 def _is_gain(start, best):
-    """Return whether held-out losses are lower than the start's by more than chance.
+    """Return whether held-out rows are typically better off than at the start, beyond chance.
 
     The best of many epochs looks better than the start on a few rows even where it is not, and the
-    start is the safe choice: it must be refuted by a paired t test.
+    start is the safe choice: it must be refuted, by a paired t test. The test is on the logarithms,
+    because a few rows with large losses would hide what all the others say.
     """
-    if len(start) < 2:
+    n_rows = len(start)
+    if n_rows < 2:
         return False
-    test = ttest_rel(start.cpu().numpy(), best.cpu().numpy(), alternative="greater")
-    return bool(test.pvalue < _LEVEL)
+    tiny = torch.finfo(start.dtype).tiny
+    gain = torch.log(start + tiny) - torch.log(best + tiny)
+    error = gain.std().item() / math.sqrt(n_rows)
+    return gain.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
 
 
 def _copy_state(module):

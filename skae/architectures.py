@@ -78,6 +78,7 @@ class Architecture(Strategy):
         Parameters
         ----------
         n_features, n_components : int
+            Widths of a sample and of its code.
         hidden_layer_sizes : tuple of int
             Widths of the encoder from input to code; the decoder mirrors them.
         activation : str
@@ -89,7 +90,8 @@ class Architecture(Strategy):
 
         Returns
         -------
-        f, g : nn.Module
+        f, g : torch.nn.Module
+            In float64.
         """
         raise NotImplementedError
 

@@ -32,6 +32,7 @@ class Corruption(Strategy):
         Returns
         -------
         corrupted : Tensor of shape (n, n_features)
+            A new tensor.
         """
         raise NotImplementedError
 

@@ -52,17 +52,51 @@ class Loss(Strategy):
         """
 
     def prepare(self, X):
-        """Return X as the net sees it and the weight of each row's likelihood, or None."""
+        """Return X as the net sees it, and how much each row counts.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            What the net sees.
+        weight : ndarray of shape (n_samples,) or None
+            The weight of each row's likelihood; None where all are equal.
+        """
         return X, None
 
     def link(self, eta):
-        """Map the net's output to the units of X."""
+        """Map the net's output to the units of X.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+
+        Returns
+        -------
+        mu : Tensor of shape (n, n_features)
+            The reconstruction.
+        """
         return eta
 
     def inverse_link(self, mu, mean):
-        """Map a reconstruction in the units of X, moved into the domain, to the net's output.
+        """Map a reconstruction, moved into the domain, to the net's output.
 
-        The features' means say what is a small value.
+        Parameters
+        ----------
+        mu : Tensor of shape (n, n_features)
+            The reconstruction, in the units of X.
+        mean : Tensor of shape (n_features,)
+            The features' means, which say what is a small value.
+
+        Returns
+        -------
+        eta : Tensor of shape (n, n_features)
+            What the net would have put out for it.
         """
         return mu
 
@@ -79,6 +113,7 @@ class Loss(Strategy):
         Returns
         -------
         loss : Tensor of shape (n,)
+            The mean over the features.
         """
         raise NotImplementedError
 

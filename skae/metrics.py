@@ -15,6 +15,8 @@ def _check_pair(X, X_reconstructed, sample_weight):
             f"{X_reconstructed.shape}."
         )
     check_consistent_length(X, sample_weight)
+    if sample_weight is not None and not np.sum(sample_weight) > 0:
+        raise ValueError("The sum of sample_weight must be positive, but all weights are zero.")
     return X, X_reconstructed
 
 
@@ -38,7 +40,7 @@ def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or if all weights are zero.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or if all weights are zero.
 
     Notes
     -----

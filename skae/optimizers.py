@@ -36,14 +36,17 @@ class Optimizer(Strategy):
 
         Parameters
         ----------
-        parameters : iterable of Parameter
+        parameters : list of torch.nn.Parameter
+            What to train.
         learning_rate : float
+            The step size.
         alpha : float
             Weight decay.
 
         Returns
         -------
         optimizer : torch.optim.Optimizer
+            Ready to step.
         """
         raise NotImplementedError
 
@@ -122,8 +125,9 @@ class SGD(Optimizer, name="sgd"):
     Parameters
     ----------
     momentum : float, default=0.0
+        The share of the last step that is taken again.
     nesterov : bool, default=False
-        Needs a momentum above zero.
+        Whether the gradient is taken ahead, where the momentum leads. Needs a momentum above 0.
 
     Examples
     --------
@@ -160,7 +164,9 @@ class Momentum(SGD, name="momentum"):
     Parameters
     ----------
     momentum : float, default=0.9
+        The share of the last step that is taken again.
     nesterov : bool, default=True
+        Whether the gradient is taken ahead, where the momentum leads.
 
     References
     ----------
@@ -207,6 +213,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     rho : float, default=0.99
         Decay rate of the running mean.
     momentum : float, default=0.0
+        The share of the last step that is taken again.
 
     References
     ----------

@@ -34,6 +34,7 @@ class Schedule(Strategy):
         Parameters
         ----------
         optimizer : torch.optim.Optimizer
+            Its learning rate is the largest one.
         n_epochs : int
             Epochs of the whole fit.
         n_batches : int
@@ -42,6 +43,7 @@ class Schedule(Strategy):
         Returns
         -------
         scheduler : torch.optim.lr_scheduler.LRScheduler
+            Stepped after each batch or each epoch.
         """
         raise NotImplementedError
 
@@ -59,7 +61,7 @@ class Exponential(Schedule, name="exponential"):
 
     Examples
     --------
-    >>> from skae.optimizers import Exponential
+    >>> from skae.schedules import Exponential
     >>> Exponential(final=0.1)
     Exponential(final=0.1)
     """
@@ -81,10 +83,11 @@ class Step(Schedule, name="step"):
     n_steps : int, default=3
         How often the rate drops during the fit.
     factor : float, default=0.3
+        What is left of the rate after a drop, as a share.
 
     Examples
     --------
-    >>> from skae.optimizers import Step
+    >>> from skae.schedules import Step
     >>> Step(n_steps=2, factor=0.1)
     Step(factor=0.1, n_steps=2)
     """
@@ -112,7 +115,7 @@ class Cosine(Schedule, name="cosine"):
 
     Examples
     --------
-    >>> from skae.optimizers import Cosine
+    >>> from skae.schedules import Cosine
     >>> Cosine()
     Cosine()
     """
@@ -138,7 +141,7 @@ class OneCycle(Schedule, name="one_cycle"):
 
     Examples
     --------
-    >>> from skae.optimizers import OneCycle
+    >>> from skae.schedules import OneCycle
     >>> OneCycle(warm_up=0.1)
     OneCycle(warm_up=0.1)
     """
@@ -165,11 +168,13 @@ class Plateau(Schedule, name="plateau"):
     Parameters
     ----------
     patience : int, default=5
+        Epochs without a lower loss before the rate drops.
     factor : float, default=0.3
+        What is left of the rate after a drop, as a share.
 
     Examples
     --------
-    >>> from skae.optimizers import Plateau
+    >>> from skae.schedules import Plateau
     >>> Plateau(patience=3)
     Plateau(patience=3)
     """

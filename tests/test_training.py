@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import ttest_rel
 from skorch.callbacks import Callback, EarlyStopping
 
 from skae import AutoencoderTransformer
@@ -51,7 +52,12 @@ def test_without_early_stopping_all_rows_are_trained_on(digits):
 def test_a_gain_must_be_more_than_chance():
     start = torch.tensor([1.0, 2.0, 3.0, 4.0])
     assert _is_gain(start, start - torch.tensor([0.1, 0.2, 0.1, 0.2]))
-    assert not _is_gain(start, start - torch.tensor([1.0, -0.9, 0.8, -0.8]))
+    assert not _is_gain(start, start * torch.tensor([0.5, 1.9, 0.6, 1.7]))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        one, other = rng.exponential(size=(2, 12))
+        p_value = ttest_rel(np.log(one), np.log(other), alternative="greater").pvalue
+        assert _is_gain(torch.tensor(one), torch.tensor(other)) == (p_value < 0.16)
     assert not _is_gain(start, start)
     assert not _is_gain(start[:1], start[:1] - 1)
 

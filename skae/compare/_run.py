@@ -75,7 +75,7 @@ def compare_with_pca(
     >>> from sklearn.datasets import load_iris
     >>> from skae.compare import compare_with_pca
     >>> result = compare_with_pca(load_iris().data, n_components=1, cv=2, random_state=0)
-    >>> sorted(set(result.results["model"]))
+    >>> sorted(set(result.results["model"].tolist()))
     ['PCA', 'autoencoder']
     """
     X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=4)

@@ -1,0 +1,148 @@
+"""What holds for the project as a whole: layers, lengths, docstrings, the README's code."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import skae
+from skae._strategies import Strategy
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "skae").rglob("*.py"))
+# A module may import from the layers before its own, and from its own.
+LAYERS = [
+    {"_version", "_compat"},
+    {"_strategies"},
+    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state"},
+    {"architectures"},
+    {"_training", "_parameters"},
+    {"_base"},
+    {"metrics"},
+    {"_transformer"},
+    {"__init__", "plotting"},
+    {"compare", "_reading"},
+    {"__main__"},
+]
+PUBLIC_MODULES = [
+    "skae",
+    "skae.architectures",
+    "skae.compare",
+    "skae.corruptions",
+    "skae.losses",
+    "skae.metrics",
+    "skae.optimizers",
+    "skae.plotting",
+    "skae.schedules",
+]
+
+
+def room(path):
+    return path.relative_to(ROOT / "skae").parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    depth = len(path.relative_to(ROOT / "skae").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from (name.split(".")[0] for name in names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imports_go_one_way(path):
+    layer = {name: i for i, names in enumerate(LAYERS) for name in names}
+    for name in imported_rooms(path):
+        assert layer[name] <= layer[room(path)], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("name", ["metrics", "plotting"])
+def test_some_rooms_use_no_private_ones(name):
+    private = [n for n in imported_rooms(ROOT / f"skae/{name}.py") if n.startswith("_")]
+    assert private == []
+
+
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *(ROOT / "benchmarks").glob("*.py")], ids=lambda path: path.name
+)
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def public_callables():
+    """Return {dotted name: object} of the classes and functions in every ``__all__``."""
+    found = {}
+    for name in PUBLIC_MODULES:
+        module = importlib.import_module(name)
+        things = {key: getattr(module, key) for key in module.__all__}
+        found |= {f"{name}.{key}": thing for key, thing in things.items() if callable(thing)}
+    return found
+
+
+def is_abstract(thing):
+    """Return whether a class is a kind of strategy, which has the documentation of its hooks."""
+    return isinstance(thing, type) and Strategy in thing.__bases__
+
+
+def public_objects():
+    """Yield the dotted names of what must have a docstring."""
+    for name, thing in public_callables().items():
+        yield name
+        if isinstance(thing, type):
+            inherited = {m for base in thing.__mro__[1:] for m in vars(base)}
+            if not is_abstract(thing) and issubclass(thing, Strategy):
+                own = {m for m in vars(thing) if m not in inherited}
+            else:
+                own = set(vars(thing))
+            # scikit-learn writes the set_..._request methods
+            own = {m for m in own if not m.startswith(("_", "set_"))}
+            yield from (f"{name}.{m}" for m in own if inspect.isroutine(getattr(thing, m)))
+
+
+# ES01 to EX01: an extended summary, "See Also" and examples are not needed of every method.
+# GL01, GL02: the summary stands on the opening line. RT03, PR01 to PR10 and the rest are checked.
+IGNORED = {"ES01", "SA01", "EX01", "GL01", "GL02", "GL03", "RT02", "SA04", "YD01"}
+
+
+@pytest.mark.parametrize("name", sorted(public_objects()))
+def test_docstrings_are_numpydoc(name):
+    found = validate(name)
+    errors = [text for code, text in found["errors"] if code not in IGNORED]
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", sorted(public_callables()))
+def test_examples_run(name):
+    thing = public_callables()[name]
+    tests = [t for t in doctest.DocTestFinder(recurse=False).find(thing, name) if t.examples]
+    assert tests or is_abstract(thing), f"{name} has no example"
+    for test in tests:
+        assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_readme_code_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    names = {}
+    for block in blocks:
+        exec(block, names)
+
+
+def test_readme_names_extras_that_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"(?:skae|\.)\[([\w,]+)\]", text)
+    assert named
+    assert {extra for group in named for extra in group.split(",")} <= set(extras)
+
+
+def test_the_version_is_one():
+    assert skae.__version__ in (ROOT / "CHANGELOG.md").read_text()
