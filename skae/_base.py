@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from . import _data, _init, _state
 from ._compat import _check_sample_weight, validate_data
 from ._parameters import AutoencoderParameters
+from ._strategies import resolve
 from ._training import Criterion, Net, one_thread, resolve_batch_size, resolve_max_iter
 from .architectures import Architecture, Autoencoder
 from .corruptions import Corruption
@@ -74,11 +75,11 @@ class BaseAutoencoder(AutoencoderParameters):
 
     def _resolve(self):
         """Turn the parameters into the fitted strategies."""
-        self.architecture_ = Architecture.resolve(self.architecture)
-        self.loss_function_ = Loss.resolve(self.loss)
-        self.corruption_ = None if self.corruption is None else Corruption.resolve(self.corruption)
-        self.optimizer_ = Optimizer.resolve(self.optimizer)
-        self.schedule_ = None if self.schedule is None else Schedule.resolve(self.schedule)
+        self.architecture_ = resolve(Architecture, self.architecture)
+        self.loss_function_ = resolve(Loss, self.loss)
+        self.corruption_ = None if self.corruption is None else resolve(Corruption, self.corruption)
+        self.optimizer_ = resolve(Optimizer, self.optimizer)
+        self.schedule_ = None if self.schedule is None else resolve(Schedule, self.schedule)
         if self.init == "pca" and not self.architecture_.linear_path:
             raise ValueError(
                 "init='pca' needs an architecture with linear_path=True. Pass init='random' with "

@@ -7,6 +7,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from ._compat import Interval, RegistryOptions, StrOptions
+from ._strategies import constraints
 from .architectures import ACTIVATIONS, Architecture
 from .corruptions import Corruption
 from .losses import Loss
@@ -23,16 +24,16 @@ class AutoencoderParameters(BaseEstimator):
             Interval(Real, 0, 1, closed="neither"),
             None,
         ],
-        "architecture": Architecture.constraints(),
+        "architecture": constraints(Architecture),
         "hidden_layer_sizes": ["array-like"],
         "activation": [RegistryOptions(ACTIVATIONS)],
         "input_shape": [tuple, list, None],
-        "corruption": [*Corruption.constraints(), None],
-        "loss": Loss.constraints(),
+        "corruption": [*constraints(Corruption), None],
+        "loss": constraints(Loss),
         "init": [StrOptions({"pca", "random"})],
-        "optimizer": Optimizer.constraints(),
+        "optimizer": constraints(Optimizer),
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "schedule": [*Schedule.constraints(), None],
+        "schedule": [*constraints(Schedule), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],

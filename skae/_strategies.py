@@ -26,14 +26,14 @@ class Strategy(BaseEstimator):
         elif name is not None:
             cls.registry[name] = cls
 
-    @classmethod
-    def constraints(cls):
-        """Return the parameter constraints that accept a strategy of this kind."""
-        return [RegistryOptions(cls.registry), cls]
 
-    @classmethod
-    def resolve(cls, value):
-        """Return a fresh, validated strategy for a name or an object."""
-        strategy = cls.registry[value]() if isinstance(value, str) else clone(value)
-        strategy._validate_params()
-        return strategy
+def constraints(kind):
+    """Return the parameter constraints that accept a strategy of a kind, by name or object."""
+    return [RegistryOptions(kind.registry), kind]
+
+
+def resolve(kind, value):
+    """Return a fresh, validated strategy for a name or an object."""
+    strategy = kind.registry[value]() if isinstance(value, str) else clone(value)
+    strategy._validate_params()
+    return strategy

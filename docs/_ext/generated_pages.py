@@ -1,0 +1,218 @@
+"""Writes the parts of the documentation that follow from the code and from the result files."""
+
+import importlib
+import inspect
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.run import load_results
+from benchmarks.summary import geometric_mean, mean_ratios
+from skae.architectures import ACTIVATIONS, ARCHITECTURES
+from skae.corruptions import CORRUPTIONS
+from skae.losses import LOSSES
+from skae.optimizers import OPTIMIZERS
+from skae.schedules import SCHEDULES
+
+REGISTRIES = {
+    "architectures": ARCHITECTURES,
+    "corruptions": CORRUPTIONS,
+    "losses": LOSSES,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+}
+OURS = "skae"
+
+
+def list_table(header, rows, widths=None):
+    """Return a table in reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1"]
+    if widths:
+        lines.append(f"   :widths: {widths}")
+    lines.append("")
+    for row in [header, *rows]:
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def strategy_tables(folder):
+    """Write a table for each registry: names, classes, what they are."""
+    for module, registry in REGISTRIES.items():
+        rows = []
+        for name, strategy in registry.items():
+            parameters = inspect.signature(strategy).parameters.values()
+            text = ", ".join(f"``{p.name}={p.default!r}``" for p in parameters) or "none"
+            summary = inspect.getdoc(strategy).splitlines()[0]
+            link = f":class:`~skae.{module}.{strategy.__name__}`"
+            rows.append([f'``"{name}"``', link, text, summary])
+        table = list_table(["Name", "Class", "Parameters", "What it is"], rows, "18 18 26 38")
+        (folder / f"{module}.inc").write_text(table)
+    names = ", ".join(f'``"{name}"``' for name in ACTIVATIONS)
+    (folder / "activations.inc").write_text(names + "\n")
+
+
+API = {
+    "Estimators": ["skae"],
+    "Comparison, metrics and plots": ["skae.compare", "skae.metrics", "skae.plotting"],
+    "Strategies": [f"skae.{module}" for module in REGISTRIES],
+}
+
+
+def api_page(folder):
+    """Write the list of everything in the public modules' ``__all__``."""
+    lines = []
+    for title, modules in API.items():
+        lines += [title, "-" * len(title), ""]
+        for module in modules:
+            public = importlib.import_module(module)
+            names = [n for n in public.__all__ if callable(getattr(public, n))]
+            lines += [f".. currentmodule:: {module}", ".. autosummary::", "   :toctree: generated/"]
+            lines += ["", *(f"   {name}" for name in sorted(names)), ""]
+    (folder / "api_list.rst").write_text("\n".join(lines))
+
+
+def number(value, form="{:.3f}"):
+    return "" if value is None else form.format(value)
+
+
+def benchmark_tables(folder, results):
+    """Write the tables of the reconstruction benchmark."""
+    rows, about = load_results(results)
+    summary, ratios = about["summary"], mean_ratios(rows)
+    peers = list(summary)
+    ours = summary[OURS]
+    hardware, versions = about["hardware"], about["versions"]
+    text = [
+        f"Over {ours['pairs']} pairs of set and code width the default's held-out error is "
+        f"**{ours['geometric_mean']:.3f}** times PCA's (geometric mean of the pairs, each the mean "
+        f"of three splits). The worst pair is {ours['worst_ratio']:.3f} ({ours['worst_set']}, "
+        f"{ours['worst_k']} components); {ours['pairs_above_1.01']} of them are above 1.01.",
+        "",
+        f"Measured on {about['date']} on {hardware.get('cpu', hardware['machine'])}, "
+        f"{hardware['cores']} cores, {hardware.get('memory_gib', '?')} GiB, one thread each; "
+        + ", ".join(f"{name} {v}" for name, v in versions.items() if v)
+        + ".",
+        "",
+        about["protocol"],
+        "",
+    ]
+    (folder / "benchmark_summary.inc").write_text("\n".join(text))
+
+    header = [
+        "",
+        "Pairs",
+        "Ratio to PCA",
+        "on shared pairs",
+        "Worst pair",
+        "Above 1.01",
+        "Median fit, seconds",
+        "Fit over skae's",
+    ]
+    body = [
+        [
+            peer,
+            str(e["pairs"]),
+            number(e["geometric_mean"]),
+            number(e["geometric_mean_shared"]),
+            f"{e['worst_ratio']:.2f} ({e['worst_set']}, {e['worst_k']})",
+            str(e["pairs_above_1.01"]),
+            number(e["median_fit_seconds"], "{:.3g}"),
+            number(e["median_seconds_over_skae"], "{:.3g}"),
+        ]
+        for peer, e in summary.items()
+    ]
+    (folder / "benchmark_peers.inc").write_text(list_table(header, body))
+
+    header = [
+        "",
+        "Fits that reach 0.9 x PCA",
+        "median seconds",
+        "reach 0.7 x PCA",
+        "median seconds",
+    ]
+    body = [
+        [
+            peer,
+            number(e["reached_0.9"], "{:.0%}"),
+            number(e["median_seconds_to_0.9"], "{:.2f}"),
+            number(e["reached_0.7"], "{:.0%}"),
+            number(e["median_seconds_to_0.7"], "{:.2f}"),
+        ]
+        for peer, e in summary.items()
+        if e["reached_0.9"] > 0
+    ]
+    (folder / "benchmark_time.inc").write_text(list_table(header, body))
+
+    sizes = {row["set"]: (row["n_rows"], row["n_features"]) for row in rows}
+    seconds = defaultdict(list)
+    for row in rows:
+        if row["peer"] == OURS:
+            seconds[row["set"], row["k"]].append(row["fit_seconds"])
+    others = [peer for peer in peers if peer != "PCA"]
+    body = []
+    for name, k in ratios[OURS]:
+        cells = []
+        best = min(ratios[peer].get((name, k), np.inf) for peer in peers)
+        for peer in others:
+            ratio = ratios[peer].get((name, k))
+            cell = number(ratio)
+            cells.append(f"**{cell}**" if ratio == best else cell)
+        n_rows, n_features = sizes[name]
+        time = number(float(np.median(seconds[name, k])), "{:.1f}")
+        body.append([name, f"{n_rows} x {n_features}", str(k), *cells, time])
+    header = ["Set", "Rows x features", "k", *others, "skae, seconds"]
+    (folder / "benchmark_pairs.inc").write_text(list_table(header, body))
+
+    losses = []
+    for pair in ratios[OURS]:
+        beaten = {
+            p: ratios[p][pair] for p in peers if ratios[p].get(pair, np.inf) < ratios[OURS][pair]
+        }
+        if beaten:
+            peer = min(beaten, key=beaten.get)
+            losses.append([*map(str, pair), number(ratios[OURS][pair]), peer, number(beaten[peer])])
+    text = (
+        list_table(["Set", "k", "skae", "Beaten by", "Its ratio"], losses) if losses else "None.\n"
+    )
+    (folder / "benchmark_losses.inc").write_text(text)
+
+    by_set = defaultdict(list)
+    for (name, _), ratio in ratios[OURS].items():
+        by_set[name].append(ratio)
+    body = [
+        [n, f"{sizes[n][0]} x {sizes[n][1]}", number(geometric_mean(v))] for n, v in by_set.items()
+    ]
+    (folder / "benchmark_sets.inc").write_text(
+        list_table(["Set", "Rows x features", "Geometric mean ratio"], body)
+    )
+    left = [[e["set"], e["peer"], e["why"]] for e in about["left_out"]]
+    text = list_table(["Set", "Peer", "Why"], left) if left else "Nothing.\n"
+    (folder / "benchmark_left_out.inc").write_text(text)
+
+
+def changelog(folder, path):
+    """Write the changelog, which is Markdown of headings, lists and code, as reStructuredText."""
+    lines = []
+    for line in path.read_text().splitlines()[1:]:
+        if line.startswith("## "):
+            lines += [line[3:], "-" * len(line[3:])]
+        else:
+            lines.append(line.replace("`", "``"))
+    (folder / "changelog.inc").write_text("\n".join(lines) + "\n")
+
+
+def write_pages(app):
+    """Write everything before Sphinx reads the sources."""
+    source = Path(app.srcdir)
+    folder = source / "generated"
+    folder.mkdir(exist_ok=True)
+    api_page(source)
+    changelog(folder, source.parent / "CHANGELOG.md")
+    strategy_tables(folder)
+    benchmark_tables(folder, source.parent / "benchmarks" / "results" / "reconstruction")
+
+
+def setup(app):
+    app.connect("builder-inited", write_pages, priority=100)
+    return {"parallel_read_safe": True}
