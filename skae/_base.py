@@ -93,7 +93,10 @@ class BaseAutoencoder(AutoencoderParameters):
     def _start(self, x, weight, n_samples):
         """Choose the code's width and build the net at its start."""
         limit = min(n_samples, x.shape[1])
-        n_components = limit if self.n_components is None else self.n_components
+        n_components = self.n_components
+        if n_components is None:
+            # Rows that are there twice add no direction, and a weight of 2 must not either.
+            n_components = min(x.shape)
         components = None
         if self.init == "pca" or not isinstance(n_components, Integral):
             kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)

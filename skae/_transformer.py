@@ -24,8 +24,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     n_components : int, float or None, default=2
         Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
-        variance. None: ``min(n_samples, n_features)``, as PCA. A code wider than that is allowed:
-        PCA fills the first components and the rest start at random.
+        variance. None: ``min(n_samples, n_features)``, as PCA, where equal rows count once. A code
+        wider than that is allowed: PCA fills the first components and the rest start at random.
     architecture : str or Architecture, default="dense"
         A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters.
     hidden_layer_sizes : array-like of int, default=(256, 128)

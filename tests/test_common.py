@@ -1,7 +1,7 @@
 """Every estimator with every registered strategy passes scikit-learn's own checks."""
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skae import AutoencoderTransformer
 from skae.architectures import ACTIVATIONS, ARCHITECTURES, Dense
@@ -51,9 +51,9 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks(PRODUCT)
-def test_scikit_learn_checks_on_the_product(estimator, check):
-    check(estimator)
+@pytest.mark.parametrize("estimator", PRODUCT, ids=repr)
+def test_scikit_learn_checks_on_the_product(estimator):
+    check_estimator(estimator, on_skip=None)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
