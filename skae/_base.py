@@ -37,12 +37,15 @@ class BaseAutoencoder(AutoencoderParameters):
     def _fit(self, X, sample_weight, *, one_pass=False):
         """Fit to X from the start, from the last fit, or with one pass more."""
         started = time.perf_counter()
-        fitted = hasattr(self, "net_")
-        resumed = fitted and (one_pass or self.warm_start)
+        resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
         self._check_sizes()
         X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
         if not resumed:
+            # A fit that fails must not leave half of itself beside the last one.
+            vars(self).pop("components_", None)
             self._resolve()
+        if not (resumed and one_pass):
+            self._resolve_training()
         n_samples = len(X)
         with one_thread():
             X, weight = _data.merge_rows(X, sample_weight)
@@ -73,13 +76,16 @@ class BaseAutoencoder(AutoencoderParameters):
                     f"The {name!r} parameter must hold ints >= 1, got {getattr(self, name)!r}."
                 )
 
-    def _resolve(self):
-        """Turn the parameters into the fitted strategies."""
-        self.architecture_ = resolve(Architecture, self.architecture)
-        self.loss_function_ = resolve(Loss, self.loss)
+    def _resolve_training(self):
+        """Turn the parameters that a warm start may change into strategies."""
         self.corruption_ = None if self.corruption is None else resolve(Corruption, self.corruption)
         self.optimizer_ = resolve(Optimizer, self.optimizer)
         self.schedule_ = None if self.schedule is None else resolve(Schedule, self.schedule)
+
+    def _resolve(self):
+        """Turn the parameters that decide what the net is into strategies and a seed."""
+        self.architecture_ = resolve(Architecture, self.architecture)
+        self.loss_function_ = resolve(Loss, self.loss)
         if self.init == "pca" and not self.architecture_.linear_path:
             raise ValueError(
                 "init='pca' needs an architecture with linear_path=True. Pass init='random' with "
@@ -111,19 +117,19 @@ class BaseAutoencoder(AutoencoderParameters):
             linear = _init.random_start(x.shape[1], self.n_components_, self._generator)
         self.module_ = self._build_module(linear)
         self.net_ = self._build_net()
+        self._split_generator = copy.deepcopy(self._generator)
 
     def _train(self, rows, resumed, started):
         """Train on all epochs; return the best one."""
         train, valid = rows, None
-        if self.early_stopping:
-            train_index, valid_index = _data.split_rows(
-                len(rows.x), self.validation_fraction, self._generator
-            )
-            train, valid = rows.take(train_index), rows.take(valid_index)
-        net = self.net_
         if resumed:
-            net.initialize_optimizer()
-            net.initialize_history()
+            self.net_ = self._build_net()
+        if self.early_stopping:
+            # A warm start holds out the same of the same rows: those it has not been trained on.
+            generator = copy.deepcopy(self._split_generator) if resumed else self._generator
+            indices = _data.split_rows(len(rows.x), self.validation_fraction, generator)
+            train, valid = map(rows.take, indices)
+        net = self.net_
         if len(train.x) == 0:
             # A single distinct row leaves nothing to learn beyond its mean.
             net.record_start(started, rows, valid)
@@ -162,7 +168,7 @@ class BaseAutoencoder(AutoencoderParameters):
         net.generator_ = self._torch_generator()
         size = resolve_batch_size(self.batch_size, len(rows.x))
         net.record(started, train_loss=net.run_epoch(rows, size))
-        net.notify("on_epoch_end", dataset_train=rows, dataset_valid=None)
+        net.end_epoch(rows, None)
         net.notify("on_train_end", X=rows.x, y=None)
         self._take_weights()
         return net.history[-1, "epoch"]
@@ -305,7 +311,7 @@ class BaseAutoencoder(AutoencoderParameters):
     # -- scikit-learn's protocols ----------------------------------------------------------------
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "module_")
+        return hasattr(self, "components_")
 
     def __getstate__(self):
         """Return the state as NumPy arrays and plain Python, free of any device."""
@@ -328,7 +334,7 @@ class BaseAutoencoder(AutoencoderParameters):
         self._generator = stream
         self.net_ = self._build_net()
         self.net_.optimizer_.load_state_dict(optimizer)
-        for row in self.history_:
+        for row in state.get("history_", []):
             self.net_.history.new_epoch()
             for key, value in row.items():
                 self.net_.history.record(key, value)

@@ -274,7 +274,7 @@ class Net(skorch.NeuralNet):
             if scheduler is not None and not every_step:
                 scheduler.step(*([loss] if schedule.needs_loss else []))
             since, target = (0, loss) if loss < target - tol * abs(target) else (since + 1, target)
-            if self._stopped_by_callback(train, valid) or since >= patience:
+            if self.end_epoch(train, valid) or since >= patience:
                 break
         if best_state is not None:
             self.module_.load_state_dict(best_state)
@@ -283,7 +283,8 @@ class Net(skorch.NeuralNet):
         self.notify("on_train_end", X=train.x, y=None)
         return best
 
-    def _stopped_by_callback(self, train, valid):
+    def end_epoch(self, train, valid):
+        """Tell the callbacks, and return whether one of them ends the training."""
         # skorch's callbacks stop a fit by raising KeyboardInterrupt themselves; the user's Ctrl-C
         # is raised wherever it strikes, and is the user's to see.
         try:

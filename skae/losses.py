@@ -229,10 +229,12 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
         self.feature_range = feature_range
 
     def bind(self, X):
-        if self.feature_range is None:
-            low, high = X.min(), X.max()
-        else:
+        if self.feature_range is not None:
             low, high = _check_range(self.feature_range)
+        elif hasattr(self, "low_"):
+            low, high = self.low_, self.low_ + self.width_  # later rows must lie in the first ones'
+        else:
+            low, high = X.min(), X.max()
         if X.min() < low or X.max() > high:
             raise ValueError(
                 f"loss='binary_cross_entropy' needs values in [{low:g}, {high:g}], but X has "

@@ -136,6 +136,14 @@ def test_cross_entropy_in_another_range_is_that_in_the_unit_interval(digits):
     assert_allclose(other.reconstruct(16 * digits), 16 * one.reconstruct(digits), rtol=1e-5)
 
 
+def test_the_learnt_range_stays_for_later_rows(digits):
+    model = AutoencoderTransformer(2, loss=BinaryCrossEntropy(feature_range=None), random_state=0)
+    model.partial_fit(digits).partial_fit(digits[:50] / 2)
+    assert model.loss_function_.width_ == 1
+    with pytest.raises(ValueError, match=r"needs values in \[0, 1\]"):
+        model.partial_fit(2 * digits)
+
+
 @pytest.mark.parametrize("name", ["poisson", "multinomial"])
 def test_negative_counts_are_refused(name, iris):
     with pytest.raises(ValueError, match=rf"Negative values in data: loss='{name}'.*-1"):

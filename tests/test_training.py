@@ -4,13 +4,13 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import ttest_rel
+from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 
 from skae import AutoencoderTransformer
@@ -73,46 +73,29 @@ def test_auto_sizes():
 # -- optimizers ----------------------------------------------------------------------------------
 
 
-def gradient_descent(X, n_components, learning_rate, n_epochs):
-    """Train E and D, which start as PCA's of other rows, by hand in float64."""
-    mean = X.mean(0)
-    scale = np.sqrt(((X - mean) ** 2).mean())
-    x = (X - mean) / scale
-    E = np.linalg.svd(x, full_matrices=False)[2][:n_components].T
-    D = E.T.copy()
-    for _ in range(n_epochs):
-        residual = x @ E @ D - x
-        by_code = 2 * residual @ D.T / x.size
-        gradient_D = 2 * (x @ E).T @ residual / x.size
-        E, D = E - learning_rate * x.T @ by_code, D - learning_rate * gradient_D
-    return mean + scale * x @ E @ D
-
-
 def test_full_batch_sgd_is_gradient_descent(wine):
-    # Hidden layers that stay at zero: with one constant unit the nonlinear path learns only the
-    # mean, which is zero already, so what is left is the linear net.
-    X = wine * np.linspace(0.2, 3, wine.shape[1])
-    model = fit(
-        X,
-        3,
-        optimizer="sgd",
-        learning_rate=0.5,
-        schedule=None,
-        batch_size=None,
-        corruption=None,
-        early_stopping=False,
-        gradient_clip=None,
-        max_iter=20,
-        hidden_layer_sizes=(4,),
-        activation="relu",
-    )
-    start = fit(X, 3, max_iter=0)
-    by_hand = gradient_descent(X, 3, 0.5, 20)
-    assert len(model.history_) == 21
-    # PCA is a stationary point of the linear net: gradient descent stays there
-    assert_allclose(by_hand, start.reconstruct(X), atol=1e-8)
-    losses = [row["train_loss"] for row in model.history_]
-    assert all(after <= before + 1e-6 for before, after in pairwise(losses))
+    params = {
+        "optimizer": "sgd",
+        "learning_rate": 0.5,
+        "schedule": None,
+        "batch_size": None,
+        "corruption": None,
+        "early_stopping": False,
+        "gradient_clip": None,
+        "init": "random",
+        "hidden_layer_sizes": (4,),
+    }
+    by_hand = fit(wine, 3, max_iter=0, **params).module_
+    model = fit(wine, 3, max_iter=3, **params)
+    x = torch.tensor((wine - wine.mean(0)) / np.sqrt(wine.var(0).mean()))
+    for _ in range(3):
+        by_hand.zero_grad()
+        ((by_hand(x) - x) ** 2).mean().backward()
+        with torch.no_grad():
+            for weight in by_hand.parameters():
+                weight -= 0.5 * weight.grad
+    for ours, expected in zip(model.module_.parameters(), by_hand.parameters(), strict=True):
+        assert_allclose(ours.detach(), expected.detach(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -331,6 +314,38 @@ def test_warm_start_goes_on(digits):
     warm = model.set_params(warm_start=True, max_iter=0).fit(digits)
     assert warm.history_[0]["train_loss"] < 0.8 * start
     assert_allclose(warm.reconstruct(digits), reached)
+
+
+def test_warm_start_takes_new_parameters_and_the_same_split(digits):
+    model = fit(digits, max_iter=2, warm_start=True)
+    held_out = model.history_[model.best_iter_]["valid_loss"]
+    model.set_params(learning_rate=1e-4, schedule=None, optimizer="sgd", max_iter=1).fit(digits)
+    assert model.history_[-1]["learning_rate"] == 1e-4
+    assert type(model.optimizer_).__name__ == "SGD"
+    assert_allclose(model.history_[0]["valid_loss"], held_out, rtol=1e-6)
+
+
+def test_warm_start_without_a_split_before(digits):
+    model = fit(digits, max_iter=2, warm_start=True, early_stopping=False)
+    assert "valid_loss" in model.set_params(early_stopping=True).fit(digits).history_[0]
+    chunk = AutoencoderTransformer(2, warm_start=True, max_iter=2, random_state=0)
+    assert chunk.partial_fit(digits).fit(digits).n_iter_ == 2
+
+
+def test_a_failed_fit_is_no_fit(digits):
+    model = fit(digits, max_iter=1)
+    with pytest.raises(ValueError, match="diverged"):
+        model.set_params(learning_rate=1e6, schedule=None, max_iter=9).fit(digits)
+    with pytest.raises(NotFittedError):
+        model.transform(digits)
+
+
+def test_callbacks_may_stop_partial_fit(digits):
+    stopper = EarlyStopping(monitor="train_loss", patience=1, sink=lambda text: None)
+    model = AutoencoderTransformer(2, callbacks=[stopper], random_state=0)
+    for _ in range(3):
+        model.partial_fit(digits)
+    assert model.n_iter_ == 3
 
 
 def test_partial_fit_is_one_pass(digits):
