@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+# A dozen rows cannot tell a good epoch from a lucky one.
+_FEWEST_VALID = 30
+
 
 class Rows(NamedTuple):
     """Rows on the device, and their weights relative to the mean weight, or None."""
@@ -94,7 +97,7 @@ def split_rows(n_rows, fraction, generator):
     ----------
     n_rows : int
     fraction : float
-        The share of the rows to hold out, rounded up.
+        The share of the rows to hold out, rounded up; 30 rows at least, or a quarter of all.
     generator : numpy.random.Generator
 
     Returns
@@ -102,7 +105,7 @@ def split_rows(n_rows, fraction, generator):
     train, valid : ndarray of int
     """
     order = generator.permutation(n_rows)
-    n_valid = math.ceil(fraction * n_rows)
+    n_valid = max(math.ceil(fraction * n_rows), min(_FEWEST_VALID, n_rows // 4))
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
 

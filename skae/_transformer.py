@@ -66,7 +66,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Whether rows are held out to choose the epoch. Otherwise all rows are trained on, and the
         weights of the last epoch stay.
     validation_fraction : float, default=0.1
-        Share of the distinct rows that is held out. The start is PCA of all rows all the same.
+        Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
+        that is fewer. The start is PCA of all rows all the same.
     n_iter_no_change : int, default=100
         Epochs without a fall of the loss after which the training ends. With a rising and falling
         learning rate the best epochs come late.

@@ -66,8 +66,10 @@ def test_a_constant_has_scale_one(value):
     assert not x.any()
 
 
-@pytest.mark.parametrize(("n_rows", "n_valid"), [(1, 1), (2, 1), (20, 2), (105, 11)])
-def test_split_holds_out_a_share_rounded_up(n_rows, n_valid):
+@pytest.mark.parametrize(
+    ("n_rows", "n_valid"), [(1, 1), (2, 1), (20, 5), (105, 26), (200, 30), (305, 31)]
+)
+def test_split_holds_out_a_share_and_enough_rows(n_rows, n_valid):
     train, valid = _data.split_rows(n_rows, 0.1, np.random.default_rng(0))
     assert len(valid) == n_valid
     assert_array_equal(np.sort(np.concatenate([train, valid])), np.arange(n_rows))
