@@ -16,6 +16,9 @@ def main(argv=None):
     parser.add_argument(
         "--out", help="result files without ending (default benchmarks/results/TASK)"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the rows that are there (default: anew)"
+    )
     parser.add_argument("--merge", nargs="+", metavar="PART", help="join result files instead")
     args = parser.parse_args(argv)
     out = args.out or f"benchmarks/results/{args.task}"
@@ -23,7 +26,7 @@ def main(argv=None):
         if args.merge:
             about = merge(args.task, args.merge, out)
         else:
-            about = run(args.task, args.sets, args.seeds, out)
+            about = run(args.task, args.sets, args.seeds, out, args.resume)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(table(about))

@@ -39,11 +39,11 @@ class Dataset:
 DATASETS: dict[str, Dataset] = {}
 
 
-def _folder(variable):
-    folder = Path(os.environ.get(variable, FOLDERS[variable]))
-    if not folder.is_dir():
-        raise Unavailable(f"no folder {folder} ({HINTS[variable]})")
-    return folder
+def _file(variable, name):
+    path = Path(os.environ.get(variable, FOLDERS[variable])) / name
+    if not path.is_file():
+        raise Unavailable(f"no file {path} ({HINTS[variable]})")
+    return path
 
 
 def _sklearn(name, scale=None):
@@ -63,7 +63,7 @@ def _manifold(name):
 
 def _mlbench(name, file, drop):
     def load():
-        path = _folder(MLBENCH) / f"{file}.rda"
+        path = _file(MLBENCH, f"{file}.rda")
         try:
             import rdata
         except ImportError:
@@ -79,7 +79,7 @@ def _mlbench(name, file, drop):
 
 def _fashion(name, n_rows):
     def load():
-        with gzip.open(_folder(FASHION) / "train-images-idx3-ubyte.gz") as file:
+        with gzip.open(_file(FASHION, "train-images-idx3-ubyte.gz")) as file:
             pixels = np.frombuffer(file.read(), np.uint8, offset=16)
         return pixels.reshape(-1, 784)[:n_rows].astype(np.float32) / 255
 

@@ -68,17 +68,22 @@ def _skae(X, k, seed, **params):
     )
 
 
+def start_loss(X, k, seed):
+    """Return PCA's loss on the rows that skae holds out with this seed."""
+    return _skae(X, k, seed, max_iter=0).history[0][1]
+
+
 @peer("skae", "skae")
 def skae(X, k, seed):
     return _skae(X, k, seed)
 
 
-@peer("skae (random start)", "skae", max_cells=2e6)
+@peer("skae (random start)", "skae", max_cells=8e6)
 def skae_random(X, k, seed):
     return _skae(X, k, seed, init="random", architecture=Dense(linear_path=False))
 
 
-@peer("MLPRegressor", "sklearn", max_cells=2.5e5)
+@peer("MLPRegressor", "sklearn", max_cells=8e6)
 def mlp(X, k, seed):
     hidden = (*widths(), k, *widths()[::-1])
     model = MLPRegressor(hidden_layer_sizes=hidden, early_stopping=True, random_state=seed)
@@ -88,7 +93,7 @@ def mlp(X, k, seed):
     return Fitted(lambda rows: model.predict(rows).reshape(rows.shape), None, model.n_iter_)
 
 
-@peer("PyOD AutoEncoder", "pyod", max_cells=1e6)
+@peer("PyOD AutoEncoder", "pyod", max_cells=8e6)
 def pyod(X, k, seed):
     import torch
     from pyod.models.auto_encoder import AutoEncoder

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -64,46 +65,57 @@ def _read_value(key, text):
 
 def load_results(path):
     """Return the rows and the metadata of a result file, named without its ending."""
-    path = Path(path)
-    with path.with_suffix(".csv").open(newline="") as file:
+    with Path(f"{path}.csv").open(newline="") as file:
         rows = [{k: _read_value(k, v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return rows, json.loads(path.with_suffix(".json").read_text())
+    return rows, json.loads(Path(f"{path}.json").read_text())
 
 
-def _write(path, fields, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def _replace(path, text):
+    # An interrupted run must leave a file that can be read.
+    beside = Path(f"{path}.part")
+    beside.write_text(text)
+    os.replace(beside, path)
 
 
-def run(task_name, names, n_seeds, out):
-    """Run a task and return its summary; rows that ``out`` has already are not measured again."""
+def _write(out, rows, about):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _replace(f"{out}.json", json.dumps(about, indent=2) + "\n")
+    _replace(f"{out}.csv", text.getvalue())
+
+
+def _check_same_origin(first, second):
+    for key in ("versions", "hardware"):
+        if first[key] != second[key]:
+            raise ValueError(f"{key} differ: {first[key]} and {second[key]}; measure them anew")
+
+
+def run(task_name, names, n_seeds, out, resume=False):
+    """Run a task and return what is known of it; with ``resume`` the rows of ``out`` are kept."""
     task = TASKS[task_name]
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table = out.with_suffix(".csv")
-    rows, left_out = [], {}
-    if out.with_suffix(".json").exists():
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "task": task_name,
+        "protocol": task.protocol,
+        "date": date.today().isoformat(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "left_out": [],
+        "summary": {},
+    }
+    rows, before = [], None
+    if resume and Path(f"{out}.csv").exists():
         rows, before = load_results(out)
-        left_out = {(e["set"], e["peer"]): e["why"] for e in before["left_out"]}
+        _check_same_origin(before, about)
+        # The sets of this run are told of anew.
+        about["left_out"] = [e for e in before["left_out"] if e["set"] not in names]
+    n_before = len(rows)
     done = {tuple(row[key] for key in task.key) for row in rows}
 
     def leave_out(name, peer, why):
-        left_out[name, peer] = why
-
-    def write_about(summary):
-        about = {
-            "task": task_name,
-            "protocol": task.protocol,
-            "date": date.today().isoformat(),
-            "versions": versions(),
-            "hardware": hardware(),
-            "left_out": [{"set": s, "peer": p, "why": w} for (s, p), w in left_out.items()],
-            "summary": summary,
-        }
-        out.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
-        return about
+        about["left_out"].append({"set": name, "peer": peer, "why": why})
 
     torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(1), tqdm(unit="fit", disable=None) as bar:
@@ -111,23 +123,33 @@ def run(task_name, names, n_seeds, out):
             rows.append(row)
             bar.set_postfix_str(f"{row['set']} {row['k']} {row['peer']}")
             bar.update()
-            _write(table, list(rows[0]), rows)
-            write_about({})
+            _write(out, rows, about)
     if not rows:
-        raise ValueError("nothing could be measured: " + "; ".join(left_out.values()))
-    return write_about(task.summarise(rows))
+        reasons = [entry["why"] for entry in about["left_out"]]
+        raise ValueError("nothing could be measured: " + "; ".join(reasons))
+    if len(rows) == n_before:
+        about["date"] = before["date"]
+    about["summary"] = task.summarise(rows)
+    _write(out, rows, about)
+    return about
 
 
 def merge(task_name, parts, out):
-    """Join the results of runs over different sets into one."""
-    task, out = TASKS[task_name], Path(out)
+    """Join the results of runs over different sets, on one machine, into one."""
+    task = TASKS[task_name]
     loaded = [load_results(part) for part in parts]
     rows = [row for part, _ in loaded for row in part]
+    keys = [tuple(row[key] for key in task.key) for row in rows]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"{twice} is in more than one of {parts}")
     about = dict(loaded[0][1])
+    for _, part in loaded[1:]:
+        _check_same_origin(about, part)
+    about["date"] = max(part["date"] for _, part in loaded)
     about["left_out"] = [entry for _, part in loaded for entry in part["left_out"]]
     about["summary"] = task.summarise(rows)
-    _write(out.with_suffix(".csv"), list(rows[0]), rows)
-    out.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    _write(out, rows, about)
     return about
 
 

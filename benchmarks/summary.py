@@ -4,6 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
+SECONDS = ("seconds_to_0.9", "seconds_to_0.7")
+
 
 def mean_ratios(rows):
     """Return {peer: {(set, k): mean ratio to PCA over the seeds}}."""
@@ -20,6 +22,18 @@ def geometric_mean(values):
     return float(np.exp(np.mean(np.log(list(values)))))
 
 
+def _fit(row):
+    return row["set"], row["k"], row["seed"]
+
+
+def _reached_by_all(rows, peers, name):
+    reached = [
+        {_fit(row) for row in rows if row["peer"] == peer and row[name] is not None}
+        for peer in peers
+    ]
+    return set.intersection(*reached) if reached else set()
+
+
 def summarise_reconstruction(rows):
     """Return each peer's geometric mean ratio, its worst pair, and its cost."""
     ratios = mean_ratios(rows)
@@ -28,6 +42,9 @@ def summarise_reconstruction(rows):
     for row in rows:
         seconds[row["peer"]][row["set"], row["k"], row["seed"]] = row["fit_seconds"]
     summary = {}
+    # Only fits that all timed peers bring to the error compare their seconds.
+    timed = {row["peer"] for row in rows if row["best_iter"] is not None}
+    common = {name: _reached_by_all(rows, timed, name) for name in SECONDS}
     for peer, pairs in ratios.items():
         worst = max(pairs, key=pairs.get)
         cost = [seconds[peer][key] / seconds["PCA"][key] for key in seconds[peer]]
@@ -46,8 +63,11 @@ def summarise_reconstruction(rows):
             "median_seconds_over_skae": float(np.median(to_skae)),
         }
         mine = [row for row in rows if row["peer"] == peer]
-        for name in ("seconds_to_0.9", "seconds_to_0.7"):
-            reached = [row[name] for row in mine if row[name] is not None]
+        for name in SECONDS if peer in timed else ():
+            reached = {_fit(row): row[name] for row in mine if row[name] is not None}
+            both = [reached[fit] for fit in common[name]]
             summary[peer][f"reached_{name[-3:]}"] = len(reached) / len(mine)
-            summary[peer][f"median_{name}"] = float(np.median(reached)) if reached else None
+            for title, values in (("", list(reached.values())), ("_shared", both)):
+                middle = float(np.median(values)) if values else None
+                summary[peer][f"median_{name}{title}"] = middle
     return summary

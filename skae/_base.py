@@ -104,9 +104,10 @@ class BaseAutoencoder(AutoencoderParameters):
             # Rows that are there twice add no direction, and a weight of 2 must not either.
             n_components = min(x.shape)
         components = None
+        # Drawn for either start, so that the same seed holds out the same rows.
+        seed = int(self._generator.integers(np.iinfo(np.int32).max))
         if self.init == "pca" or not isinstance(n_components, Integral):
             kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
-            seed = int(self._generator.integers(np.iinfo(np.int32).max))
             components = _init.pca_start(x, weight, kept, seed)
             n_components = max(len(components), int(n_components))
         self.n_components_ = int(n_components)

@@ -1,5 +1,7 @@
 """The benchmark measures what it says, resumes, and tells what it leaves out."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -24,6 +26,7 @@ def quick_peers(monkeypatch):
     monkeypatch.setattr(
         tasks, "PEERS", {"PCA": peers.PEERS["PCA"], "skae": peers.Peer(quick, "skae")}
     )
+    monkeypatch.setattr(tasks, "start_loss", lambda X, k, seed: 1.0)
 
 
 @pytest.mark.parametrize("name", ["digits", "wine", "iris", "diabetes", "swiss_roll", "s_curve"])
@@ -66,9 +69,52 @@ def test_a_run_writes_measures_and_resumes(tmp_path, capsys):
     assert about["hardware"]["cores"] >= 1
     assert about["versions"]["torch"]
     before = out.with_suffix(".csv").read_text()
-    main(["reconstruction", "--sets", "iris", "--seeds", "2", "--out", str(out)])
+    main(["reconstruction", "--sets", "iris", "--seeds", "2", "--out", str(out), "--resume"])
     assert out.with_suffix(".csv").read_text().startswith(before)
     assert len(run.load_results(out)[0]) == 8
+
+
+def test_rows_are_measured_anew_unless_resumed(tmp_path):
+    out = tmp_path / "v0.1"
+    arguments = ["reconstruction", "--sets", "iris", "--seeds", "1", "--out", str(out)]
+    main(arguments)
+    table = tmp_path / "v0.1.csv"
+    kept = [line.replace("iris,150", "iris,7") for line in table.read_text().splitlines()[:2]]
+    table.write_text("\n".join(kept) + "\n")
+    main([*arguments, "--resume"])
+    assert [row["n_rows"] for row in run.load_results(out)[0]] == [7, 150, 150, 150]
+    main(arguments)
+    assert [row["n_rows"] for row in run.load_results(out)[0]] == [150] * 4
+
+
+def test_a_resumed_split_has_its_seconds(tmp_path, monkeypatch):
+    monkeypatch.setitem(tasks.PEERS, "another", tasks.PEERS["skae"])
+    out = tmp_path / "r"
+    arguments = ["reconstruction", "--sets", "iris", "--seeds", "1", "--out", str(out)]
+    main(arguments)
+    table = tmp_path / "r.csv"
+    table.write_text("".join(table.read_text().splitlines(True)[:3]))  # PCA and skae at k=1
+    main([*arguments, "--resume"])
+    rows = [row for row in run.load_results(out)[0] if row["peer"] == "another"]
+    assert [row["seconds_to_0.9"] for row in rows] == [1.5, 1.5]
+
+
+@pytest.mark.parametrize("change", [{"versions": {"torch": "0.1"}}, {"hardware": {"cpu": "Z80"}}])
+def test_rows_of_another_origin_are_not_mixed(tmp_path, change, capsys):
+    out = tmp_path / "r"
+    arguments = ["reconstruction", "--sets", "iris", "--seeds", "1", "--out", str(out)]
+    main(arguments)
+    about = run.load_results(out)[1]
+    (tmp_path / "r.json").write_text(json.dumps(about | change))
+    with pytest.raises(SystemExit):
+        main([*arguments, "--resume"])
+    assert f"{next(iter(change))} differ" in capsys.readouterr().err
+    assert run.load_results(out)[1] == about | change
+
+
+def test_the_start_is_the_loss_of_pca():
+    X = load_iris().data
+    assert_allclose(peers.start_loss(X, 2, 1), peers.skae(X, 2, 1).history[0][1])
 
 
 def test_parts_are_merged(tmp_path):
@@ -79,6 +125,8 @@ def test_parts_are_merged(tmp_path):
     rows, about = run.load_results(tmp_path / "all")
     assert {row["set"] for row in rows} == {"iris", "wine"}
     assert about["summary"]["skae"]["pairs"] == 6
+    with pytest.raises(SystemExit):
+        main(["reconstruction", "--merge", parts[0], parts[0], "--out", str(tmp_path / "twice")])
 
 
 def test_what_is_not_there_is_told(tmp_path, monkeypatch):
@@ -93,6 +141,10 @@ def test_what_is_not_there_is_told(tmp_path, monkeypatch):
     assert "apt-get install dataset-fashion-mnist" in left_out["fashion_mnist_10k", "every peer"]
     assert "no_such_package is not installed" in left_out["iris", "absent"]
     assert "the limit for its fit time is 10" in left_out["iris", "slow"]
+    del tasks.PEERS["absent"], tasks.PEERS["slow"]
+    main(["reconstruction", "--sets", "iris", "--seeds", "1", "--out", str(out), "--resume"])
+    left_out = run.load_results(out)[1]["left_out"]
+    assert [entry["set"] for entry in left_out] == ["fashion_mnist_10k"]
 
 
 @pytest.mark.parametrize("arguments", [["reconstruction", "--sets", "mnist"], ["speed_of_light"]])
@@ -108,7 +160,7 @@ def test_nothing_to_measure_ends_with_code_2(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["reconstruction", "--sets", "fashion_mnist_10k", "--out", str(tmp_path / "r")])
     assert ended.value.code == 2
-    assert "nothing could be measured: no folder" in capsys.readouterr().err
+    assert "nothing could be measured: no file" in capsys.readouterr().err
 
 
 def test_summary_is_the_geometric_mean_over_the_pairs():
@@ -120,7 +172,8 @@ def test_summary_is_the_geometric_mean_over_the_pairs():
             "peer": peer,
             "ratio_to_pca": ratio,
             "fit_seconds": 2.0,
-            "seconds_to_0.9": None,
+            "best_iter": None if peer == "PCA" else 1,
+            "seconds_to_0.9": 3.0 if (k, seed) == (1, 0) and peer != "PCA" else None,
             "seconds_to_0.7": None,
         }
         for peer, k, seed, ratio in [
@@ -135,3 +188,4 @@ def test_summary_is_the_geometric_mean_over_the_pairs():
     found = summary.summarise_reconstruction(rows)["skae"]
     assert_allclose(found["geometric_mean"], np.sqrt(0.4 * 1.6))
     assert (found["worst_k"], found["pairs_above_1.01"]) == (2, 1)
+    assert (found["median_seconds_to_0.9_shared"], found["median_seconds_to_0.7"]) == (3.0, None)
