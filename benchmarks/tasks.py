@@ -119,7 +119,7 @@ def _one_split(name, dataset, X, k, seed, peers, missing):
 TASKS = {
     "reconstruction": Task(
         "75/25 split, features standardised on the training rows except for images, defaults of "
-        "every peer, one thread, peers in turn in one process. error: mean squared error of a "
+        "every peer, one thread, one fit at a time. error: mean squared error of a "
         "held-out entry. seconds_to_0.9 and seconds_to_0.7: training seconds until the loss on "
         "skae's own held-out rows is that share of PCA's on the same rows (for the random start "
         "of the PCA-started run's); the other peers record no such loss.",
