@@ -15,7 +15,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
-from skae.architectures import Dense
 
 
 @dataclass
@@ -80,7 +79,7 @@ def skae(X, k, seed):
 
 @peer("skae (random start)", "skae", max_cells=8e6)
 def skae_random(X, k, seed):
-    return _skae(X, k, seed, init="random", architecture=Dense(linear_path=False))
+    return _skae(X, k, seed, init="random")
 
 
 @peer("MLPRegressor", "sklearn", max_cells=8e6)

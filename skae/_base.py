@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from . import _data, _init, _state
-from ._compat import _check_sample_weight, validate_data
 from ._parameters import AutoencoderParameters
 from ._strategies import resolve
 from ._training import Criterion, Net, one_thread, resolve_batch_size, resolve_max_iter
@@ -66,16 +65,6 @@ class BaseAutoencoder(AutoencoderParameters):
             self._finish(x, best)
         return self
 
-    def _check_sizes(self):
-        """Check what scikit-learn's constraints cannot: the entries of sequences."""
-        for name, width in [("hidden_layer_sizes", w) for w in self.hidden_layer_sizes] + [
-            ("input_shape", w) for w in self.input_shape or ()
-        ]:
-            if not isinstance(width, Integral) or width < 1:
-                raise ValueError(
-                    f"The {name!r} parameter must hold ints >= 1, got {getattr(self, name)!r}."
-                )
-
     def _resolve_training(self):
         """Turn the parameters that a warm start may change into strategies."""
         self.corruption_ = None if self.corruption is None else resolve(Corruption, self.corruption)
@@ -114,7 +103,7 @@ class BaseAutoencoder(AutoencoderParameters):
         linear = None
         if self.init == "pca":
             linear = _init.linear_start(components, self.n_components_, self._generator)
-        elif self.architecture_.linear_path:
+        elif self.architecture_.linear_path is True:
             linear = _init.random_start(x.shape[1], self.n_components_, self._generator)
         self.module_ = self._build_module(linear)
         self.net_ = self._build_net()
@@ -237,6 +226,7 @@ class BaseAutoencoder(AutoencoderParameters):
             lr=self.optimizer_.default_learning_rate if rate == "auto" else float(rate),
             alpha=self.alpha,
             gradient_clip=self.gradient_clip,
+            trim=self.trim,
             corruption=self.corruption_,
             callbacks=clone(list(self.callbacks or ()), safe=False),
             device=_state.resolve_device(self.device),
@@ -245,36 +235,6 @@ class BaseAutoencoder(AutoencoderParameters):
         return net.initialize()
 
     # -- rows in and out -------------------------------------------------------------------------
-
-    def _check_fit_input(self, X, sample_weight, reset):
-        X = self._check_rows(X, reset=reset, ensure_min_samples=2)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-            if not sample_weight.any():
-                raise ValueError(
-                    "Sample weights must contain at least one non-zero number, but all are zero."
-                )
-        return X, sample_weight
-
-    def _check_rows(self, X, reset=False, **check_params):
-        """Validate X, which may have the samples' shape, and return it 2-D."""
-        shape = None if self.input_shape is None else tuple(self.input_shape)
-        ndim = getattr(X, "ndim", 2)
-        if ndim > 2:
-            if shape is None or tuple(X.shape[1:]) != shape:
-                raise ValueError(
-                    f"X has shape {tuple(X.shape)}: {type(self).__name__} takes a 2-D array, or "
-                    f"samples of the shape given as input_shape (now {self.input_shape!r})."
-                )
-            X = X.reshape(len(X), -1)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, **check_params)
-        if reset and shape is not None and X.shape[1] != np.prod(shape):
-            raise ValueError(
-                f"X has {X.shape[1]} features, but input_shape={shape} has {np.prod(shape)}."
-            )
-        return X
 
     def _to_net(self, X):
         return ((X - self.mean_) / self._scale).astype(X.dtype)

@@ -1,22 +1,37 @@
-"""The parameters that the estimators share, and their constraints."""
+"""The parameters that the estimators share, their constraints, and the checks of their input."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from ._compat import Interval, RegistryOptions, StrOptions
-from ._strategies import constraints
+from ._compat import (
+    Interval,
+    RegistryOptions,
+    StrOptions,
+    _check_sample_weight,
+    validate_data,
+)
+from ._data import n_batches
+from ._strategies import constraints, resolve
+from ._training import resolve_batch_size
 from .architectures import ACTIVATIONS, Architecture
 from .corruptions import Corruption
 from .losses import Loss
 from .optimizers import Optimizer
 from .schedules import Schedule
+from .scorings import Scoring
+
+# What max_iter="auto" aims at: a net that has learnt the bulk of the rows and not the others.
+_STEPS = 200
+# learning_rate="auto", as a multiple of the optimizer's own: there are few steps to take.
+_RATE = 8.0
 
 
 class AutoencoderParameters(BaseEstimator):
-    """The parameters of an autoencoder, what they may be, and what they default to."""
+    """The parameters of an autoencoder, what they may be, and what X may be beside them."""
 
     _parameter_constraints: dict = {
         "n_components": [
@@ -36,6 +51,7 @@ class AutoencoderParameters(BaseEstimator):
         "schedule": [*constraints(Schedule), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "trim": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -65,6 +81,7 @@ class AutoencoderParameters(BaseEstimator):
         schedule: str | Schedule | None = "one_cycle",
         alpha: float = 0.0,
         gradient_clip: float | None = 1.0,
+        trim: float = 0.0,
         batch_size: int | str | None = "auto",
         max_iter: int | str = "auto",
         tol: float = 1e-4,
@@ -90,6 +107,7 @@ class AutoencoderParameters(BaseEstimator):
         self.schedule = schedule
         self.alpha = alpha
         self.gradient_clip = gradient_clip
+        self.trim = trim
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol
@@ -107,3 +125,135 @@ class AutoencoderParameters(BaseEstimator):
         loss = Loss.registry.get(self.loss) if isinstance(self.loss, str) else self.loss
         tags.input_tags.positive_only = getattr(loss, "positive_only", False)
         return tags
+
+    def _check_sizes(self):
+        """Check what scikit-learn's constraints cannot: the entries of sequences."""
+        for name, width in [("hidden_layer_sizes", w) for w in self.hidden_layer_sizes] + [
+            ("input_shape", w) for w in self.input_shape or ()
+        ]:
+            if not isinstance(width, Integral) or width < 1:
+                raise ValueError(
+                    f"The {name!r} parameter must hold ints >= 1, got {getattr(self, name)!r}."
+                )
+
+    def _check_fit_input(self, X, sample_weight, reset):
+        X = self._check_rows(X, reset=reset, ensure_min_samples=2)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            if not sample_weight.any():
+                raise ValueError(
+                    "Sample weights must contain at least one non-zero number, but all are zero."
+                )
+        return X, sample_weight
+
+    def _check_rows(self, X, reset=False, **check_params):
+        """Validate X, which may have the samples' shape, and return it 2-D."""
+        shape = None if self.input_shape is None else tuple(self.input_shape)
+        ndim = getattr(X, "ndim", 2)
+        if ndim > 2:
+            if shape is None or tuple(X.shape[1:]) != shape:
+                raise ValueError(
+                    f"X has shape {tuple(X.shape)}: {type(self).__name__} takes a 2-D array, or "
+                    f"samples of the shape given as input_shape (now {self.input_shape!r})."
+                )
+            X = X.reshape(len(X), -1)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, **check_params)
+        if reset and shape is not None and X.shape[1] != np.prod(shape):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but input_shape={shape} has {np.prod(shape)}."
+            )
+        return X
+
+
+class DetectorParameters(AutoencoderParameters):
+    """What the detector takes beyond that, with its own defaults."""
+
+    _parameter_constraints: dict = {
+        **AutoencoderParameters._parameter_constraints,
+        "n_components": [
+            StrOptions({"auto"}),
+            *AutoencoderParameters._parameter_constraints["n_components"],
+        ],
+        "scoring": constraints(Scoring),
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components: int | float | str | None = "auto",
+        *,
+        scoring: str | Scoring = "mahalanobis",
+        contamination: float | str = "auto",
+        n_folds: int = 2,
+        architecture: str | Architecture = "dense",
+        hidden_layer_sizes: tuple[int, ...] = (128, 64),
+        activation: str = "silu",
+        input_shape: tuple[int, ...] | None = None,
+        corruption: str | Corruption | None = None,
+        loss: str | Loss = "squared_error",
+        init: str = "random",
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | str = "auto",
+        schedule: str | Schedule | None = "one_cycle",
+        alpha: float = 0.0,
+        gradient_clip: float | None = 0.1,
+        trim: float = 0.5,
+        batch_size: int | str | None = 128,
+        max_iter: int | str = "auto",
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        warm_start: bool = False,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            n_components,
+            architecture=architecture,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            input_shape=input_shape,
+            corruption=corruption,
+            loss=loss,
+            init=init,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            alpha=alpha,
+            gradient_clip=gradient_clip,
+            trim=trim,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.scoring = scoring
+        self.contamination = contamination
+        self.n_folds = n_folds
+
+    def _net_params(self, n_rows):
+        """Return the parameters of a net that trains on some rows."""
+        own = {"scoring", "contamination", "n_folds", "random_state"}
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
+        if self.n_components == "auto":
+            params["n_components"] = max(1, round(math.sqrt(self.n_features_in_)))
+        if self.learning_rate == "auto":
+            optimizer = resolve(Optimizer, self.optimizer)
+            params["learning_rate"] = _RATE * optimizer.default_learning_rate
+        if self.max_iter == "auto":
+            size = resolve_batch_size(self.batch_size, n_rows)
+            params["max_iter"] = math.ceil(_STEPS / n_batches(n_rows, size))
+        return params

@@ -94,6 +94,8 @@ class Net(skorch.NeuralNet):
         Weight decay.
     gradient_clip : float or None
         The largest norm of a step's gradient.
+    trim : float
+        Share of each batch's rows, those with the largest losses, that a step leaves out.
     corruption : skae.corruptions.Corruption or None
     callbacks : list
         Skorch callbacks, the net's own to keep.
@@ -110,6 +112,7 @@ class Net(skorch.NeuralNet):
         lr,
         alpha,
         gradient_clip,
+        trim,
         corruption,
         callbacks,
         device,
@@ -127,6 +130,7 @@ class Net(skorch.NeuralNet):
         )
         self.alpha = alpha
         self.gradient_clip = gradient_clip
+        self.trim = trim
         self.corruption = corruption
 
     @property
@@ -150,7 +154,10 @@ class Net(skorch.NeuralNet):
         corrupted = None
         if self.corruption is not None:
             corrupted = self.corruption.corrupt(batch.x, self.error_, self.generator_)
-        loss = self.loss_of(batch, corrupted=corrupted).mean()
+        losses = self.loss_of(batch, corrupted=corrupted)
+        if self.trim:
+            losses = losses[_nearest(losses, batch.weight, self.trim)]
+        loss = losses.mean()
         loss.backward()
         if self.callbacks_:
             named = list(self.module_.named_parameters())
@@ -329,6 +336,14 @@ def _is_gain(start, best):
     gain = torch.log(start + tiny) - torch.log(best + tiny)
     error = gain.std().item() / math.sqrt(n_rows)
     return gain.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
+
+
+def _nearest(losses, weight, trim):
+    """Return the indices of the rows that a step keeps: those with the smallest losses."""
+    n_kept = max(1, round((1 - trim) * len(losses)))
+    losses = losses.detach()
+    # A row is left out for its own loss, not for its weight.
+    return torch.topk(losses if weight is None else losses / weight, n_kept, largest=False)[1]
 
 
 def _copy_state(module):

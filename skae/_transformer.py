@@ -1,16 +1,17 @@
 """The autoencoder as a transformer: PCA's interface."""
 
-import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from . import metrics
 from ._base import BaseAutoencoder
+from ._coding import CodingMixin
 from ._compat import _fit_context
 
 
-class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
+class AutoencoderTransformer(
+    CodingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder
+):
     """Nonlinear dimensionality reduction that starts as PCA and only gets better.
 
     An encoder maps a sample to a code of `n_components` numbers and a decoder maps the code back.
@@ -41,7 +42,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     loss : str or Loss, default="squared_error"
         A name in `skae.losses.LOSSES`, or an object with its own parameters.
     init : {"pca", "random"}, default="pca"
-        How the net starts. "pca" needs an architecture with a linear path.
+        How the net starts. "pca" needs an architecture with a linear path; "random" leaves it out,
+        unless the architecture asks for it.
     optimizer : str or Optimizer, default="adam"
         A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
     learning_rate : float or "auto", default="auto"
@@ -54,6 +56,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Weight decay.
     gradient_clip : float or None, default=1.0
         Largest norm of a step's gradient; None does not clip.
+    trim : float, default=0.0
+        Share of each step's rows, those with the largest losses, that the step leaves out, so that
+        outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
         Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
         gradient descent proper.
@@ -205,68 +210,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         return self._fit(X, sample_weight, one_pass=True)
 
-    def transform(self, X) -> np.ndarray:
-        """Return the codes of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
-            The data.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_components)
-            In X's own float type.
-        """
-        check_is_fitted(self)
-        return self._encode(self._check_rows(X))
-
-    def inverse_transform(self, X) -> np.ndarray:
-        """Return the reconstructions that belong to codes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Codes.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            In the codes' own float type.
-
-        Raises
-        ------
-        ValueError
-            If the codes do not have ``n_components_`` columns.
-        """
-        check_is_fitted(self)
-        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if Z.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components_="
-                f"{self.n_components_}."
-            )
-        return self._decode(Z)
-
-    def reconstruct(self, X) -> np.ndarray:
-        """Return X as the autoencoder sees it: encoded and decoded.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
-            The data.
-
-        Returns
-        -------
-        X_reconstructed : ndarray of shape (n_samples, n_features)
-            ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
-        """
-        check_is_fitted(self)
-        X = self._check_rows(X)
-        _, totals = self.loss_function_.prepare(X)
-        decoded = self._decode(self._encode(X))
-        return decoded if totals is None else decoded * totals[:, None]
-
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
 
@@ -290,10 +233,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return metrics.explained_variance(X, self.reconstruct(X), sample_weight)
 
     @property
+    def _autoencoder(self):
+        return self
+
+    @property
     def _n_features_out(self):
         return self.n_components_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from ._compat import StrOptions
 from ._strategies import Strategy
 
 __all__ = ["ACTIVATIONS", "ARCHITECTURES", "Architecture", "Dense"]
@@ -66,11 +67,12 @@ class Architecture(Strategy):
 
     Attributes
     ----------
-    linear_path : bool
-        Whether the net has the linear encoder and decoder that the PCA start needs.
+    linear_path : bool or "auto"
+        Whether the net has the linear encoder and decoder that the PCA start needs; "auto": where
+        it starts as PCA.
     """
 
-    linear_path: bool
+    linear_path: bool | str
 
     def build(self, n_features, n_components, hidden_layer_sizes, activation, generator, zero):
         """Return the nonlinear encoder and decoder.
@@ -104,9 +106,9 @@ class Dense(Architecture, name="dense"):
 
     Parameters
     ----------
-    linear_path : bool, default=True
+    linear_path : bool or "auto", default="auto"
         Whether a linear encoder and decoder run beside the layers. They carry the PCA start;
-        without them only ``init="random"`` is possible.
+        without them only ``init="random"`` is possible. "auto": with ``init="pca"`` only.
 
     Examples
     --------
@@ -115,9 +117,9 @@ class Dense(Architecture, name="dense"):
     Dense(linear_path=False)
     """
 
-    _parameter_constraints: dict = {"linear_path": ["boolean"]}
+    _parameter_constraints: dict = {"linear_path": ["boolean", StrOptions({"auto"})]}
 
-    def __init__(self, linear_path=True):
+    def __init__(self, linear_path="auto"):
         self.linear_path = linear_path
 
     def build(self, n_features, n_components, hidden_layer_sizes, activation, generator, zero):

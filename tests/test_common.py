@@ -16,8 +16,6 @@ def make(**params):
     if params.get("loss") == "binary_cross_entropy":
         # scikit-learn's data are not in [0, 1]
         params["loss"] = BinaryCrossEntropy(feature_range=None)
-    if params.get("architecture") == "random":
-        params |= {"architecture": Dense(linear_path=False), "init": "random"}
     return AutoencoderTransformer(**params)
 
 
@@ -28,7 +26,7 @@ EVERY_STRATEGY = [
     *(make(schedule=name) for name in [*SCHEDULES, None]),
     *(make(architecture=name) for name in ARCHITECTURES),
     *(make(corruption=name) for name in [*CORRUPTIONS, None]),
-    make(architecture="random"),
+    make(architecture=Dense(linear_path=True), init="random"),
     make(init="random"),
     make(early_stopping=False),
     make(batch_size=None, optimizer="sgd", schedule="plateau", early_stopping=False),

@@ -1,0 +1,148 @@
+"""Nets trained crosswise: each leaves out a fold, and a row is scored by those that did so."""
+
+import numpy as np
+import torch
+
+from ._attribution import integrated_gradients
+from ._calibration import Folds
+from ._strategies import resolve
+from ._transformer import AutoencoderTransformer
+from .scorings import Scoring, View
+
+# Rows that a net scores at once: what keeps its layers in the cache.
+_CHUNK = 4096
+
+
+class CrossFit:
+    """Autoencoders and their scorings, one of each a fold.
+
+    Parameters
+    ----------
+    n_folds : int
+    generator : numpy.random.Generator
+        Draws the folds and the seeds.
+
+    Attributes
+    ----------
+    estimators : list of AutoencoderTransformer
+        Each trained on the rows outside its own fold.
+    scorings : list of Scoring
+        Each fitted to the same rows as the net it belongs to.
+    """
+
+    def __init__(self, n_folds, generator):
+        self.generator = generator
+        self.folds = Folds(n_folds)
+        seeds = generator.integers(np.iinfo(np.int32).max, size=n_folds)
+        self.estimators = [AutoencoderTransformer(random_state=int(seed)) for seed in seeds]
+        self.scorings = []
+
+    def train(self, rows, weight, params, one_pass):
+        """Train each net on the rows outside its fold.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n, n_features)
+            Distinct rows.
+        weight : ndarray of shape (n,)
+        params : callable
+            Returns the nets' parameters for a number of rows.
+        one_pass : bool
+            Whether to go on with one pass over the rows.
+        """
+        for net, others in self._parts(self.folds.add(rows, self.generator)):
+            net.set_params(**params(int(others.sum())))
+            some, counts = rows[others], weight[others]
+            if len(some) == 1:
+                # One row twice, because a fit takes two.
+                some, counts = some.repeat(2, axis=0), counts.repeat(2) / 2
+            (net.partial_fit if one_pass else net.fit)(some, sample_weight=counts)
+
+    def learn_usual(self, rows, weight, scoring):
+        """Fit a scoring to what each net makes of the rows outside its fold."""
+        self.scorings = []
+        for net, others in self._parts(self.folds.find(rows)):
+            with torch.no_grad():
+                views = [_view(net, _to_net(net, part)) for part in _chunks(rows[others])]
+            fitted = resolve(Scoring, scoring)
+            fitted.fit(View(*map(torch.cat, zip(*views, strict=True))), weight[others])
+            self.scorings.append(fitted)
+
+    def _parts(self, folds):
+        """Yield each net and the mask of the rows outside its fold."""
+        for fold, net in enumerate(self.estimators):
+            others = folds != fold
+            if others.sum() < 2:
+                # Of next to no distinct rows none can be left out.
+                others[:] = True
+            yield net, others
+
+    def distances(self, X):
+        """Return how unusual rows are: the mean over the nets that did not see the row.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features), float64
+
+        Returns
+        -------
+        distances : ndarray of shape (n,)
+        """
+        total = np.zeros(len(X))
+        for net, scoring, share in self._say(X):
+            with torch.no_grad():
+                parts = [scoring.distance(_view(net, _to_net(net, x))) for x in _chunks(X)]
+            total += share * torch.cat(parts).numpy()
+        return total
+
+    def contributions(self, X, centre):
+        """Return each feature's share of the distances; their sum over the features is that.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features), float64
+        centre : ndarray of shape (n_features,)
+            The row that has nothing unusual.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n, n_features)
+        """
+        total = np.zeros(X.shape)
+        for net, scoring, share in self._say(X):
+            baseline = _to_net(net, centre[None])
+            parts = [
+                integrated_gradients(
+                    lambda x, net=net, scoring=scoring: scoring.distance(_view(net, x)),
+                    _to_net(net, part),
+                    baseline,
+                )
+                for part in _chunks(X)
+            ]
+            total += share[:, None] * torch.cat(parts).numpy()
+        return total
+
+    def _say(self, X):
+        """Yield each net, its scoring and its say in the score of each row."""
+        folds = self.folds.find(X)
+        for fold, (net, scoring) in enumerate(zip(self.estimators, self.scorings, strict=True)):
+            yield net, scoring, np.where(folds < 0, 1 / len(self.estimators), folds == fold)
+
+
+def _chunks(X):
+    for start in range(0, len(X), _CHUNK):
+        yield X[start : start + _CHUNK]
+
+
+def _to_net(net, X):
+    X, _ = net.loss_function_.prepare(X)
+    return torch.from_numpy(net._to_net(X))
+
+
+def _view(net, x):
+    """Return what a net makes of its rows, in float64 and differentiable."""
+    module = net.module_
+    code = module.encode(x)
+    eta = module.decode(code)
+    loss = net.loss_function_.per_sample(eta, module.head.target(x))
+    return View(code, x - module.head.to_net(eta), loss)

@@ -1,0 +1,399 @@
+"""The autoencoder as an anomaly detector: IsolationForest's interface."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.stats import false_discovery_control
+from sklearn.base import OutlierMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from . import _data
+from ._calibration import Calibration
+from ._coding import CodingMixin
+from ._compat import _fit_context
+from ._crossfit import CrossFit
+from ._parameters import DetectorParameters
+from ._training import one_thread
+
+# contamination="auto"
+_SHARE = 0.05
+# Rows given to partial_fit that are kept to calibrate on.
+_RECENT = 4096
+
+
+class AutoencoderAnomalyDetector(
+    CodingMixin, TransformerMixin, OutlierMixin, DetectorParameters, auto_wrap_output_keys=None
+):
+    """Anomaly detection with autoencoders, a robust distance and calibrated thresholds.
+
+    A row is anomalous if its code or its residual is far from those of the other rows. A few small
+    nets are trained crosswise, each without one fold of the rows, and no row is ever scored by a
+    net that was trained on it: the scores of the training rows are those of unseen rows, and the
+    threshold taken from them holds for new rows.
+
+    Read more in the :doc:`User Guide </user_guide/detector>`.
+
+    Parameters
+    ----------
+    n_components : int, float, None or "auto", default="auto"
+        Width of the code. "auto": the rounded root of the number of features. Others as for
+        `AutoencoderTransformer`.
+    scoring : str or Scoring, default="mahalanobis"
+        How unusual a row is, given its code and its residual: a name in `skae.scorings.SCORINGS`,
+        or an object with its own parameters.
+    contamination : float or "auto", default="auto"
+        Share of the training rows, in (0, 0.5], that is to be predicted as anomalous. If the
+        training rows are clean, it is also the share of new clean rows that is: the false-alarm
+        rate. "auto" is 0.05.
+    n_folds : int, default=2
+        Number of nets, and of folds that they leave out.
+    architecture : str or Architecture, default="dense"
+        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters.
+    hidden_layer_sizes : array-like of int, default=(128, 64)
+        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them.
+    activation : str, default="silu"
+        A name in `skae.architectures.ACTIVATIONS`.
+    input_shape : tuple of int or None, default=None
+        Shape of one sample, such as ``(H, W)``. Where it is given, arrays of shape
+        ``(n_samples, *input_shape)`` are taken too.
+    corruption : str, Corruption or None, default=None
+        What is done to the input while training; the target stays clean. A name in
+        `skae.corruptions.CORRUPTIONS`, an object, or None.
+    loss : str or Loss, default="squared_error"
+        A name in `skae.losses.LOSSES`, or an object with its own parameters.
+    init : {"pca", "random"}, default="random"
+        How the net starts. "pca" needs an architecture with a linear path; "random" leaves it out,
+        unless the architecture asks for it.
+    optimizer : str or Optimizer, default="adam"
+        A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
+    learning_rate : float or "auto", default="auto"
+        The largest learning rate. "auto" is eight times the optimizer's
+        ``default_learning_rate``, because the training is short.
+    schedule : str, Schedule or None, default="one_cycle"
+        How the learning rate changes during ``fit``: a name in `skae.schedules.SCHEDULES`, an
+        object, or None for a constant one.
+    alpha : float, default=0.0
+        Weight decay.
+    gradient_clip : float or None, default=0.1
+        Largest norm of a step's gradient; None does not clip.
+    trim : float, default=0.5
+        Share of each step's rows, those with the largest losses, that the step leaves out, so that
+        outliers are not learnt.
+    batch_size : int, "auto" or None, default=128
+        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
+        gradient descent proper.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs. "auto": as many as make 200 steps.
+    tol : float, default=1e-4
+        The relative fall of the loss that counts as one.
+    early_stopping : bool, default=False
+        Whether rows are held out to choose the epoch. Otherwise all rows are trained on, and the
+        weights of the last epoch stay.
+    validation_fraction : float, default=0.1
+        Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
+        that is fewer.
+    n_iter_no_change : int, default=100
+        Epochs without a fall of the loss after which the training ends.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit's weights.
+    callbacks : list of skorch callbacks or None, default=None
+        Cloned before use. They see the epochs and the batches of the training.
+    device : str or torch.device, default="auto"
+        "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds, the layers and the batches. The global generators of NumPy and torch are
+        neither read nor changed; None takes a fresh seed from the system.
+    verbose : int, default=0
+        1: a progress bar. 2: a line an epoch.
+
+    Attributes
+    ----------
+    offset_ : float
+        The threshold: ``decision_function`` is ``score_samples - offset_``.
+    estimators_ : list of AutoencoderTransformer
+        The nets, each trained on the rows outside its fold. ``transform``, ``inverse_transform``
+        and ``reconstruct`` are the first one's.
+    scorings_ : list of Scoring
+        The fitted scorings, one a net.
+    centre_ : ndarray of shape (n_features,)
+        Mean of the more normal half of the training rows, which `explain` compares with.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Number of features of X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has names that are all strings.
+
+    See Also
+    --------
+    sklearn.ensemble.IsolationForest : Fits in a tenth of the time; its threshold comes from the
+        rows it was trained on.
+    skae.scorings : The scores.
+
+    Notes
+    -----
+    Each training row is known again by its values, and scored by the one net that was not trained
+    on it; any other row has the mean of the nets' scores. That makes ``fit_predict`` as honest as
+    ``predict``, and flags exactly the share `contamination` of the training rows, ties aside. The
+    least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the threshold is the
+    lowest score of a training row.
+
+    Training rows that are anomalies lie at the end of the calibration scores: the threshold is then
+    on the safe side, and false alarms are rarer than `contamination`.
+
+    ``partial_fit`` trains on its rows once. Distances, thresholds and p-values are then those of
+    the (at most 4,096) rows given to ``partial_fit`` last, in scores of the nets as they are now.
+
+    The nets start at random, are small and train for some 200 steps at a high rate: long enough for
+    the bulk of the rows and too short for the rest.
+
+    References
+    ----------
+    F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest", ICDM 2008.
+
+    R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, "Predictive Inference with the
+    Jackknife+", Annals of Statistics 49(1), 2021.
+
+    S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with Conformal
+    p-Values", Annals of Statistics 51(1), 2023.
+
+    Y. Shen, S. Sanghavi, "Learning with Bad Training Data via Iterative Trimmed Loss Minimization",
+    ICML 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_wine
+    >>> from skae import AutoencoderAnomalyDetector
+    >>> X = load_wine().data
+    >>> detector = AutoencoderAnomalyDetector(contamination=0.1, random_state=0).fit(X)
+    >>> int((detector.predict(X) == -1).sum())
+    17
+    >>> odd = X[:1].copy()
+    >>> odd[0, 6] = 9.0
+    >>> int(detector.predict(odd)[0]), int(np.argmin(detector.explain(odd)))
+    (-1, 6)
+    """
+
+    # -- fit -------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None) -> "AutoencoderAnomalyDetector":
+        """Train the nets on X and calibrate the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The training data; a minority of anomalies is allowed.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts, also in thresholds and p-values.
+
+        Returns
+        -------
+        self : AutoencoderAnomalyDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is not allowed, or if the training diverges.
+        """
+        return self._fit(X, sample_weight, one_pass=False)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderAnomalyDetector":
+        """Train the nets on the rows of X once and calibrate the threshold on the latest rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The next rows.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts, also in thresholds and p-values.
+
+        Returns
+        -------
+        self : AutoencoderAnomalyDetector
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is not allowed, or if the training diverges.
+        """
+        return self._fit(X, sample_weight, one_pass=True)
+
+    def _fit(self, X, sample_weight, one_pass):
+        resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
+        self._check_sizes()
+        X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
+        if not resumed:
+            # A fit that fails must not leave half of itself beside the last one.
+            vars(self).pop("offset_", None)
+            seed = None
+            if self.random_state is not None:
+                seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            self._crossfit = CrossFit(self.n_folds, np.random.default_rng(seed))
+        if not (resumed and one_pass):
+            self._recent = None
+        with one_thread():
+            rows, weight = _data.merge_rows(X.astype(np.float64, copy=False), sample_weight)
+            if weight is None:
+                total = len(X) if sample_weight is None else sample_weight.sum()
+                weight = np.full(len(rows), total / len(rows))
+            self._crossfit.train(rows, weight, self._net_params, one_pass)
+            if one_pass:
+                rows, weight = self._recent = self._latest(rows, weight)
+            self._calibrate(rows, weight)
+        return self
+
+    def _latest(self, rows, weight):
+        """Return the rows that partial_fit got last, and their weights."""
+        if self._recent is not None:
+            rows = np.concatenate([self._recent[0], rows])
+            weight = np.concatenate([self._recent[1], weight])
+        return rows[-_RECENT:], weight[-_RECENT:]
+
+    def _calibrate(self, rows, weight):
+        crossfit = self._crossfit
+        crossfit.learn_usual(rows, weight, self.scoring)
+        self.estimators_, self.scorings_ = crossfit.estimators, crossfit.scorings
+        self.n_iter_ = max(net.n_iter_ for net in self.estimators_)
+        scores = -crossfit.distances(rows)
+        self._calibration = Calibration(scores, weight)
+        normal = scores >= self._calibration.threshold(0.5)
+        self.centre_ = np.average(rows[normal], axis=0, weights=weight[normal])
+        share = _SHARE if self.contamination == "auto" else self.contamination
+        self.offset_ = float(self._calibration.threshold(share))
+
+    # -- scores ----------------------------------------------------------------------------------
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return how normal the rows of X are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Minus the distance that `scoring` defines, in float64: higher is more normal.
+        """
+        check_is_fitted(self)
+        return -self._crossfit.distances(self._check_doubles(X))
+
+    def decision_function(self, X) -> np.ndarray:
+        """Return by how much the rows of X are on the normal side of the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``: negative for anomalies.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def p_values(self, X) -> np.ndarray:
+        """Return the conformal p-values of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,)
+            The share of the training rows, the row itself counted as one of them, whose score is as
+            low or lower: small for anomalies, uniform for rows like the training ones, and at
+            least ``1 / (n_samples_in_fit + 1)``.
+        """
+        scores = self.score_samples(X)
+        return self._calibration.p_values(scores)
+
+    def predict(self, X, fdr=None) -> np.ndarray:
+        """Return which rows of X are anomalies.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+        fdr : float or None, default=None
+            None: anomalies are the rows below the threshold `offset_`. A float in (0, 1): the share
+            of false alarms to expect at most among the anomalies found in X, by the procedure of
+            Benjamini and Hochberg on the p-values; the rows of X are then judged together.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            1 for inliers, -1 for anomalies.
+
+        Raises
+        ------
+        ValueError
+            If `fdr` is not in (0, 1).
+        """
+        if fdr is None:
+            return np.where(self.decision_function(X) < 0, -1, 1)
+        if not (isinstance(fdr, Real) and 0 < fdr < 1):
+            raise ValueError(f"The 'fdr' parameter must be a float in (0, 1) or None, got {fdr!r}.")
+        return np.where(false_discovery_control(self.p_values(X)) <= fdr, -1, 1)
+
+    def explain(self, X, keep_shape=False):
+        """Return how much each feature contributes to the score of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+        keep_shape : bool, default=False
+            Whether each row of the result has the shape `input_shape`.
+
+        Returns
+        -------
+        contributions : ndarray or DataFrame of shape (n_samples, n_features)
+            They add up to ``score_samples(X)``: the most negative one is the oddest feature. A
+            pandas or polars DataFrame with X's columns where X is one.
+
+        Notes
+        -----
+        Integrated gradients of the score along the line from `centre_` to the row, with sixteen
+        nodes; for a net without hidden layers they are the terms of the squared Mahalanobis
+        distance. What quadrature and the score of `centre_` itself leave over is spread in
+        proportion. The cost is that of sixteen forward and backward passes over X.
+
+        References
+        ----------
+        M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
+        """
+        check_is_fitted(self)
+        contributions = -self._crossfit.contributions(self._check_doubles(X), self.centre_)
+        if keep_shape and self.input_shape is not None:
+            return contributions.reshape(-1, *self.input_shape)
+        library = type(X).__module__.partition(".")[0]
+        if library == "pandas":
+            return type(X)(contributions, index=X.index, columns=X.columns)
+        if library == "polars":
+            return type(X)(contributions, schema=list(X.columns))
+        return contributions
+
+    @property
+    def _autoencoder(self):
+        return self.estimators_[0]
+
+    def _check_doubles(self, X):
+        return self._check_rows(X).astype(np.float64, copy=False)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "offset_")
