@@ -1,9 +1,10 @@
 """The command line: python -m benchmarks TASK [--sets ...] [--seeds N] [--out PATH]."""
 
 import argparse
+import os
 import sys
 
-from .datasets import DATASETS
+from .datasets import ADBENCH
 from .run import merge, run, table
 from .tasks import TASKS
 
@@ -11,8 +12,9 @@ from .tasks import TASKS
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("--sets", nargs="+", choices=DATASETS, default=list(DATASETS))
-    parser.add_argument("--seeds", type=int, default=3, help="number of splits (default 3)")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="data sets (default: the task's)")
+    parser.add_argument("--seeds", type=int, help="number of splits (default: the task's)")
+    parser.add_argument("--adbench", metavar="DIR", help="folder of the ADBench files")
     parser.add_argument(
         "--out", help="result files without ending (default benchmarks/results/TASK)"
     )
@@ -21,15 +23,27 @@ def main(argv=None):
     )
     parser.add_argument("--merge", nargs="+", metavar="PART", help="join result files instead")
     args = parser.parse_args(argv)
+    task = TASKS[args.task]
+    unknown = [name for name in args.sets or () if name not in task.sets]
+    if unknown:
+        parser.error(f"no set {', '.join(unknown)} in {args.task}: {', '.join(task.sets)}")
+    if args.adbench:
+        os.environ[ADBENCH] = args.adbench
     out = args.out or f"benchmarks/results/{args.task}"
     try:
         if args.merge:
             about = merge(args.task, args.merge, out)
         else:
-            about = run(args.task, args.sets, args.seeds, out, args.resume)
+            about = run(
+                args.task,
+                args.sets or list(task.sets),
+                args.seeds or task.n_seeds,
+                out,
+                args.resume,
+            )
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(table(about))
+    print(table(args.task, about))
     return 0
 
 

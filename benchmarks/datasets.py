@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 from sklearn import datasets
 
+ADBENCH = "SKAE_ADBENCH"
 MLBENCH = "SKAE_MLBENCH"
 FASHION = "SKAE_FASHION_MNIST"
 FOLDERS = {
+    ADBENCH: "adbench",
     MLBENCH: "/usr/lib/R/site-library/mlbench/data",
     FASHION: "/usr/share/datasets/fashion-mnist",
 }
 HINTS = {
+    ADBENCH: "download Classical/*.npz of github.com/Minqi824/ADBench and pass --adbench DIR",
     MLBENCH: "apt-get download r-cran-mlbench, dpkg -x it to a folder, and set SKAE_MLBENCH to "
     "its .../mlbench/data; pip install rdata",
     FASHION: "apt-get install dataset-fashion-mnist",
@@ -39,7 +42,8 @@ class Dataset:
 DATASETS: dict[str, Dataset] = {}
 
 
-def _file(variable, name):
+def find_file(variable, name):
+    """Return the path of a file in the folder that an environment variable names."""
     path = Path(os.environ.get(variable, FOLDERS[variable])) / name
     if not path.is_file():
         raise Unavailable(f"no file {path} ({HINTS[variable]})")
@@ -61,25 +65,30 @@ def _manifold(name):
     DATASETS[name] = Dataset(load, "scikit-learn, 3000 rows, noise 0.05")
 
 
+def read_mlbench(file):
+    """Return a table of R's mlbench as a DataFrame."""
+    path = find_file(MLBENCH, f"{file}.rda")
+    try:
+        import rdata
+    except ImportError:
+        raise Unavailable("the package rdata is not installed") from None
+    with warnings.catch_warnings():
+        # The files say nothing of their encoding; all they hold is ASCII.
+        warnings.filterwarnings("ignore", "Unknown encoding", UserWarning)
+        (frame,) = rdata.read_rda(path).values()
+    return frame
+
+
 def _mlbench(name, file, drop):
     def load():
-        path = _file(MLBENCH, f"{file}.rda")
-        try:
-            import rdata
-        except ImportError:
-            raise Unavailable("the package rdata is not installed") from None
-        with warnings.catch_warnings():
-            # The files say nothing of their encoding; all they hold is ASCII.
-            warnings.filterwarnings("ignore", "Unknown encoding", UserWarning)
-            (frame,) = rdata.read_rda(path).values()
-        return frame.drop(columns=drop).astype(float).dropna().to_numpy()
+        return read_mlbench(file).drop(columns=drop).astype(float).dropna().to_numpy()
 
     DATASETS[name] = Dataset(load, "mlbench (Debian r-cran-mlbench)")
 
 
 def _fashion(name, n_rows):
     def load():
-        with gzip.open(_file(FASHION, "train-images-idx3-ubyte.gz")) as file:
+        with gzip.open(find_file(FASHION, "train-images-idx3-ubyte.gz")) as file:
             pixels = np.frombuffer(file.read(), np.uint8, offset=16)
         return pixels.reshape(-1, 784)[:n_rows].astype(np.float32) / 255
 

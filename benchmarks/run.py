@@ -121,7 +121,7 @@ def run(task_name, names, n_seeds, out, resume=False):
     with threadpoolctl.threadpool_limits(1), tqdm(unit="fit", disable=None) as bar:
         for row in task.run(names, n_seeds, done, leave_out):
             rows.append(row)
-            bar.set_postfix_str(f"{row['set']} {row['k']} {row['peer']}")
+            bar.set_postfix_str(" ".join(str(row[key]) for key in task.key))
             bar.update()
             _write(out, rows, about)
     if not rows:
@@ -153,16 +153,14 @@ def merge(task_name, parts, out):
     return about
 
 
-def table(about):
+def table(task_name, about):
     """Return the summary as text."""
-    lines = [
-        f"{'peer':26s} {'pairs':>5s} {'ratio':>7s} {'worst':>7s} {'>1.01':>5s} {'seconds':>8s}"
-    ]
+    columns = TASKS[task_name].columns
+    lines = [f"{'peer':26s}" + "".join(f"{title:>9s}" for title in columns.values())]
     for peer, entry in about["summary"].items():
+        cells = (entry[key] for key in columns)
         lines.append(
-            f"{peer:26s} {entry['pairs']:5d} {entry['geometric_mean']:7.3f} "
-            f"{entry['worst_ratio']:7.3f} {entry['pairs_above_1.01']:5d} "
-            f"{entry['median_fit_seconds']:8.2f}"
+            f"{peer:26s}" + "".join(f"{c:9d}" if isinstance(c, int) else f"{c:9.3f}" for c in cells)
         )
     lines += [f"left out: {e['peer']} on {e['set']}: {e['why']}" for e in about["left_out"]]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
+from scipy import stats
 
 SECONDS = ("seconds_to_0.9", "seconds_to_0.7")
 
@@ -70,4 +71,62 @@ def summarise_reconstruction(rows):
             for title, values in (("", list(reached.values())), ("_shared", both)):
                 middle = float(np.median(values)) if values else None
                 summary[peer][f"median_{name}{title}"] = middle
+    return summary
+
+
+def _by_peer_and_set(rows, value):
+    """Return {peer: {set: mean of a value over the seeds}}."""
+    found = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[row["peer"]][row["set"]].append(row[value])
+    return {p: {s: float(np.mean(v)) for s, v in sets.items()} for p, sets in found.items()}
+
+
+def mean_ranks(values):
+    """Return each peer's mean rank over the sets that all have; 1 is the highest value."""
+    peers = list(values)
+    shared = set.intersection(*(set(sets) for sets in values.values()))
+    table = np.array([[values[peer][name] for peer in peers] for name in sorted(shared)])
+    ranks = stats.rankdata(-table, axis=1).mean(0)
+    return dict(zip(peers, ranks.tolist(), strict=True))
+
+
+def summarise_anomaly(rows):
+    """Return each detector's mean figures over the sets, in all and for each source."""
+    roc_auc = _by_peer_and_set(rows, "roc_auc")
+    precision = _by_peer_and_set(rows, "average_precision")
+    seconds = _by_peer_and_set(rows, "fit_seconds")
+    ranks = mean_ranks(roc_auc)
+    ours = seconds.get("IsolationForest", {})
+    summary = {}
+    for peer, sets in roc_auc.items():
+        over = [seconds[peer][name] / ours[name] for name in sets if name in ours]
+        summary[peer] = {
+            "sets": len(sets),
+            "roc_auc": float(np.mean(list(sets.values()))),
+            "average_precision": float(np.mean(list(precision[peer].values()))),
+            "mean_rank": ranks[peer],
+            "best_on": sum(
+                v == max(roc_auc[p].get(s, 0) for p in roc_auc) for s, v in sets.items()
+            ),
+            "mean_fit_seconds": float(np.mean(list(seconds[peer].values()))),
+            "median_fit_seconds": float(np.median(list(seconds[peer].values()))),
+            "mean_seconds_over_isolation_forest": float(np.mean(over)) if over else None,
+            "most_seconds_over_isolation_forest": float(np.max(over)) if over else None,
+        }
+    return summary
+
+
+def summarise_calibration(rows):
+    """Return each detector's mean false-alarm rate for each share asked for, and the worst set."""
+    summary = {}
+    for peer in dict.fromkeys(row["peer"] for row in rows):
+        mine = [row for row in rows if row["peer"] == peer]
+        summary[peer] = {"sets": len({row["set"] for row in mine})}
+        for alpha in sorted({row["alpha"] for row in mine}):
+            rates = _by_peer_and_set([r for r in mine if r["alpha"] == alpha], "false_alarms")[peer]
+            worst = max(rates, key=lambda name: abs(rates[name] - alpha))
+            summary[peer][f"false_alarms_{alpha:g}"] = float(np.mean(list(rates.values())))
+            summary[peer][f"worst_set_{alpha:g}"] = worst
+            summary[peer][f"worst_false_alarms_{alpha:g}"] = rates[worst]
     return summary

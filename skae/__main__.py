@@ -1,9 +1,10 @@
-"""The command line: python -m skae compare DATA."""
+"""The command line: python -m skae compare DATA and python -m skae detect DATA."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from ._detect import add_detect
 from ._reading import SETS, InputError, read
 
 
@@ -12,6 +13,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m skae")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_compare(commands)
+    add_detect(commands)
     args = parser.parse_args(argv)
     try:
         args.run(args)

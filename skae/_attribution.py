@@ -32,7 +32,10 @@ def integrated_gradients(function, x, baseline):
         (slope,) = torch.autograd.grad(function(point).sum(), point)
         gradient += weight * slope
     with torch.no_grad():
-        shares = gradient * (x - baseline)
+        # What does not change contributes nothing, even at the edge of a loss's domain, where the
+        # slope is infinite.
+        change = x - baseline
+        shares = torch.where(change == 0, 0.0, gradient * change)
         rest = function(x) - shares.sum(1)
         size = shares.abs() + torch.finfo(x.dtype).tiny
         return shares + rest[:, None] * size / size.sum(1, keepdim=True)

@@ -104,8 +104,17 @@ class Calibration:
         lowest, above = self.scores[last], self.scores[min(last + 1, len(self.scores) - 1)]
         return lowest + min(_APART * abs(lowest), (above - lowest) / 2)
 
-    def p_values(self, scores):
-        """Return the share of rows, the new one included, that score as low or lower."""
-        at = np.searchsorted(self.scores, scores, side="right")
+    def p_values(self, scores, known):
+        """Return the share of rows, each judged one included, that score as low or lower.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n,)
+        known : ndarray of shape (n,), bool
+            Whether a judged row is one of these rows, and so counted already.
+        """
+        # A training row is one of these rows, whatever the rounding of its score.
+        at = np.searchsorted(self.scores, scores + _APART * np.abs(scores), side="right")
         lower = np.concatenate([[0.0], self.reached])[at]
-        return (lower + 1) / (self.total + 1)
+        extra = np.where(known & (lower > 0), 0, 1)
+        return (lower + extra) / (self.total + extra)

@@ -1,4 +1,4 @@
-"""Nets trained crosswise: each leaves out a fold, and a row is scored by those that did so."""
+"""Nets trained on a fold each; a row is scored by those that were not trained on it."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class CrossFit:
     Attributes
     ----------
     estimators : list of AutoencoderTransformer
-        Each trained on the rows outside its own fold.
+        Each trained on the rows of its own fold.
     scorings : list of Scoring
         Each fitted to the same rows as the net it belongs to.
     """
@@ -38,7 +38,7 @@ class CrossFit:
         self.scorings = []
 
     def train(self, rows, weight, params, one_pass):
-        """Train each net on the rows outside its fold.
+        """Train each net on the rows of its fold.
 
         Parameters
         ----------
@@ -50,35 +50,35 @@ class CrossFit:
         one_pass : bool
             Whether to go on with one pass over the rows.
         """
-        for net, others in self._parts(self.folds.add(rows, self.generator)):
-            net.set_params(**params(int(others.sum())))
-            some, counts = rows[others], weight[others]
+        for net, own in self._parts(self.folds.add(rows, self.generator)):
+            net.set_params(**params(int(own.sum())))
+            some, counts = rows[own], weight[own]
             if len(some) == 1:
                 # One row twice, because a fit takes two.
                 some, counts = some.repeat(2, axis=0), counts.repeat(2) / 2
             (net.partial_fit if one_pass else net.fit)(some, sample_weight=counts)
 
     def learn_usual(self, rows, weight, scoring):
-        """Fit a scoring to what each net makes of the rows outside its fold."""
+        """Fit a scoring to what each net makes of the rows of its fold."""
         self.scorings = []
-        for net, others in self._parts(self.folds.find(rows)):
+        for net, own in self._parts(self.folds.find(rows)):
             with torch.no_grad():
-                views = [_view(net, _to_net(net, part)) for part in _chunks(rows[others])]
+                views = [_view(net, _to_net(net, part)) for part in _chunks(rows[own])]
             fitted = resolve(Scoring, scoring)
-            fitted.fit(View(*map(torch.cat, zip(*views, strict=True))), weight[others])
+            fitted.fit(View(*map(torch.cat, zip(*views, strict=True))), weight[own])
             self.scorings.append(fitted)
 
     def _parts(self, folds):
-        """Yield each net and the mask of the rows outside its fold."""
+        """Yield each net and the mask of the rows of its fold."""
         for fold, net in enumerate(self.estimators):
-            others = folds != fold
-            if others.sum() < 2:
+            own = folds == fold
+            if own.sum() < 2:
                 # Of next to no distinct rows none can be left out.
-                others[:] = True
-            yield net, others
+                own[:] = True
+            yield net, own
 
     def distances(self, X):
-        """Return how unusual rows are: the mean over the nets that did not see the row.
+        """Return how unusual rows are: the mean over the nets not trained on the row.
 
         Parameters
         ----------
@@ -122,11 +122,25 @@ class CrossFit:
             total += share[:, None] * torch.cat(parts).numpy()
         return total
 
+    def knows(self, X):
+        """Return which rows were trained on.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features), float64
+
+        Returns
+        -------
+        known : ndarray of shape (n,), bool
+        """
+        return self.folds.find(X) >= 0
+
     def _say(self, X):
         """Yield each net, its scoring and its say in the score of each row."""
         folds = self.folds.find(X)
+        n_nets = len(self.estimators)
         for fold, (net, scoring) in enumerate(zip(self.estimators, self.scorings, strict=True)):
-            yield net, scoring, np.where(folds < 0, 1 / len(self.estimators), folds == fold)
+            yield net, scoring, np.where(folds < 0, 1 / n_nets, (folds != fold) / (n_nets - 1))
 
 
 def _chunks(X):

@@ -28,9 +28,9 @@ class AutoencoderAnomalyDetector(
     """Anomaly detection with autoencoders, a robust distance and calibrated thresholds.
 
     A row is anomalous if its code or its residual is far from those of the other rows. A few small
-    nets are trained crosswise, each without one fold of the rows, and no row is ever scored by a
-    net that was trained on it: the scores of the training rows are those of unseen rows, and the
-    threshold taken from them holds for new rows.
+    nets are trained on a part of the rows each, and no row is ever scored by a net that was trained
+    on it: the scores of the training rows are those of unseen rows, and the threshold taken from
+    them holds for new rows.
 
     Read more in the :doc:`User Guide </user_guide/detector>`.
 
@@ -46,8 +46,8 @@ class AutoencoderAnomalyDetector(
         Share of the training rows, in (0, 0.5], that is to be predicted as anomalous. If the
         training rows are clean, it is also the share of new clean rows that is: the false-alarm
         rate. "auto" is 0.05.
-    n_folds : int, default=2
-        Number of nets, and of folds that they leave out.
+    n_folds : int, default=3
+        Number of parts of the training rows, and of nets, each trained on one part.
     architecture : str or Architecture, default="dense"
         A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters.
     hidden_layer_sizes : array-like of int, default=(128, 64)
@@ -68,7 +68,7 @@ class AutoencoderAnomalyDetector(
     optimizer : str or Optimizer, default="adam"
         A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
     learning_rate : float or "auto", default="auto"
-        The largest learning rate. "auto" is eight times the optimizer's
+        The largest learning rate. "auto" is four times the optimizer's
         ``default_learning_rate``, because the training is short.
     schedule : str, Schedule or None, default="one_cycle"
         How the learning rate changes during ``fit``: a name in `skae.schedules.SCHEDULES`, an
@@ -78,13 +78,13 @@ class AutoencoderAnomalyDetector(
     gradient_clip : float or None, default=0.1
         Largest norm of a step's gradient; None does not clip.
     trim : float, default=0.5
-        Share of each step's rows, those with the largest losses, that the step leaves out, so that
-        outliers are not learnt.
+        Share of each step's rows, those with the largest losses, that count a hundredth in the
+        step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default=128
         Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
         gradient descent proper.
     max_iter : int or "auto", default="auto"
-        Largest number of epochs. "auto": as many as make 200 steps.
+        Largest number of epochs. "auto": as many as make 150 steps, and at most 30.
     tol : float, default=1e-4
         The relative fall of the loss that counts as one.
     early_stopping : bool, default=False
@@ -112,7 +112,7 @@ class AutoencoderAnomalyDetector(
     offset_ : float
         The threshold: ``decision_function`` is ``score_samples - offset_``.
     estimators_ : list of AutoencoderTransformer
-        The nets, each trained on the rows outside its fold. ``transform``, ``inverse_transform``
+        The nets, each trained on the rows of its fold. ``transform``, ``inverse_transform``
         and ``reconstruct`` are the first one's.
     scorings_ : list of Scoring
         The fitted scorings, one a net.
@@ -127,33 +127,33 @@ class AutoencoderAnomalyDetector(
 
     See Also
     --------
-    sklearn.ensemble.IsolationForest : Fits in a tenth of the time; its threshold comes from the
-        rows it was trained on.
+    sklearn.ensemble.IsolationForest : Faster; its threshold comes from the rows it was trained on.
     skae.scorings : The scores.
 
     Notes
     -----
-    Each training row is known again by its values, and scored by the one net that was not trained
-    on it; any other row has the mean of the nets' scores. That makes ``fit_predict`` as honest as
-    ``predict``, and flags exactly the share `contamination` of the training rows, ties aside. The
-    least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the threshold is the
-    lowest score of a training row.
+    A training row is known again by its values, and its score is the mean over the nets that were
+    not trained on it; any other row's is the mean over all nets. That makes ``fit_predict`` as
+    honest as ``predict``, and flags exactly the share `contamination` of the training rows, ties
+    aside. The least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the
+    threshold is the lowest score of a training row.
 
     Training rows that are anomalies lie at the end of the calibration scores: the threshold is then
-    on the safe side, and false alarms are rarer than `contamination`.
+
+    Anomalies among the training rows make the threshold safer: false alarms get rarer.
 
     ``partial_fit`` trains on its rows once. Distances, thresholds and p-values are then those of
     the (at most 4,096) rows given to ``partial_fit`` last, in scores of the nets as they are now.
 
-    The nets start at random, are small and train for some 200 steps at a high rate: long enough for
-    the bulk of the rows and too short for the rest.
+    Features should be on one scale, as for PCA: put a scaler before the detector.
+
+    The nets are trained for a short time: enough for the bulk of the rows, too short for the rest.
 
     References
     ----------
     F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest", ICDM 2008.
 
-    R. F. Barber, E. J. Candès, A. Ramdas, R. J. Tibshirani, "Predictive Inference with the
-    Jackknife+", Annals of Statistics 49(1), 2021.
+    V. Vovk, "Cross-Conformal Predictors", Annals of Mathematics and AI 74, 2015.
 
     S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with Conformal
     p-Values", Annals of Statistics 51(1), 2023.
@@ -165,8 +165,9 @@ class AutoencoderAnomalyDetector(
     --------
     >>> import numpy as np
     >>> from sklearn.datasets import load_wine
+    >>> from sklearn.preprocessing import scale
     >>> from skae import AutoencoderAnomalyDetector
-    >>> X = load_wine().data
+    >>> X = scale(load_wine().data)
     >>> detector = AutoencoderAnomalyDetector(contamination=0.1, random_state=0).fit(X)
     >>> int((detector.predict(X) == -1).sum())
     17
@@ -194,7 +195,7 @@ class AutoencoderAnomalyDetector(
         Returns
         -------
         self : AutoencoderAnomalyDetector
-            The fitted estimator.
+            Fitted.
 
         Raises
         ------
@@ -219,7 +220,7 @@ class AutoencoderAnomalyDetector(
         Returns
         -------
         self : AutoencoderAnomalyDetector
-            The fitted estimator.
+            Fitted.
 
         Raises
         ------
@@ -315,12 +316,12 @@ class AutoencoderAnomalyDetector(
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
-            The share of the training rows, the row itself counted as one of them, whose score is as
-            low or lower: small for anomalies, uniform for rows like the training ones, and at
-            least ``1 / (n_samples_in_fit + 1)``.
+            The share of the training rows, the row itself among them, whose score is as low or
+            lower: small for anomalies, and uniform for rows like the training ones.
         """
-        scores = self.score_samples(X)
-        return self._calibration.p_values(scores)
+        check_is_fitted(self)
+        X = self._check_doubles(X)
+        return self._calibration.p_values(-self._crossfit.distances(X), self._crossfit.knows(X))
 
     def predict(self, X, fdr=None) -> np.ndarray:
         """Return which rows of X are anomalies.

@@ -25,9 +25,9 @@ from .schedules import Schedule
 from .scorings import Scoring
 
 # What max_iter="auto" aims at: a net that has learnt the bulk of the rows and not the others.
-_STEPS = 200
+_STEPS, _MOST_EPOCHS = 150, 30
 # learning_rate="auto", as a multiple of the optimizer's own: there are few steps to take.
-_RATE = 8.0
+_RATE = 4.0
 
 
 class AutoencoderParameters(BaseEstimator):
@@ -187,7 +187,7 @@ class DetectorParameters(AutoencoderParameters):
         *,
         scoring: str | Scoring = "mahalanobis",
         contamination: float | str = "auto",
-        n_folds: int = 2,
+        n_folds: int = 3,
         architecture: str | Architecture = "dense",
         hidden_layer_sizes: tuple[int, ...] = (128, 64),
         activation: str = "silu",
@@ -255,5 +255,5 @@ class DetectorParameters(AutoencoderParameters):
             params["learning_rate"] = _RATE * optimizer.default_learning_rate
         if self.max_iter == "auto":
             size = resolve_batch_size(self.batch_size, n_rows)
-            params["max_iter"] = math.ceil(_STEPS / n_batches(n_rows, size))
+            params["max_iter"] = min(_MOST_EPOCHS, math.ceil(_STEPS / n_batches(n_rows, size)))
         return params

@@ -14,12 +14,13 @@ class InputError(Exception):
 
 
 class Table(NamedTuple):
-    """Rows of numbers, their target if there is one, and their shape if they are images."""
+    """Rows of numbers, their columns, their target if any, and their shape if they are images."""
 
     name: str
     X: np.ndarray
     y: np.ndarray | None
     image_shape: tuple[int, int] | None
+    columns: list[str]
 
 
 def read(data, target=None):
@@ -49,14 +50,14 @@ def read(data, target=None):
     readers = {".csv": _read_frame, ".parquet": _read_frame, ".npy": _read_npy}
     if path.suffix not in readers:
         raise InputError(f"{data}: the ending must be one of {', '.join(readers)}")
-    X, y = readers[path.suffix](path, target)
+    X, y, columns = readers[path.suffix](path, target)
     if X.ndim != 2 or len(X) < 4 or X.shape[1] == 0:
         raise InputError(
             f"{data}: a table with at least 4 rows and a column is needed, got {X.shape}"
         )
     if not np.isfinite(X).all():
         raise InputError(f"{data}: {int((~np.isfinite(X)).sum())} entries are missing or infinite")
-    return Table(path.name, X, y, None)
+    return Table(path.name, X, y, None, columns)
 
 
 def _read_set(name, target):
@@ -64,9 +65,10 @@ def _read_set(name, target):
         raise InputError(f"no column {target!r} in {name}; its target is called 'target'")
     bunch = getattr(datasets, f"load_{name}")()
     y = bunch.target if target or name != "diabetes" else None
+    columns = list(bunch.feature_names)
     if hasattr(bunch, "images"):
-        return Table(name, bunch.data / bunch.images.max(), y, bunch.images.shape[1:])
-    return Table(name, bunch.data, y, None)
+        return Table(name, bunch.data / bunch.images.max(), y, bunch.images.shape[1:], columns)
+    return Table(name, bunch.data, y, None, columns)
 
 
 def _read_npy(path, target):
@@ -78,7 +80,8 @@ def _read_npy(path, target):
         raise InputError(f"{path}: not a readable .npy file ({error})") from error
     if X.dtype.kind not in "biuf":
         raise InputError(f"{path}: numbers are needed, got dtype {X.dtype}")
-    return X.astype(np.float64), None
+    columns = [f"column {j}" for j in range(X.shape[-1])] if X.ndim else []
+    return X.astype(np.float64), None, columns
 
 
 def _read_frame(path, target):
@@ -109,4 +112,5 @@ def _read_frame(path, target):
         raise InputError(
             f"{path}: columns with text: {', '.join(text)}; drop them, or name one with --target"
         )
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan), y
+    columns = [str(name) for name in frame]
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan), y, columns

@@ -57,8 +57,8 @@ class AutoencoderTransformer(
     gradient_clip : float or None, default=1.0
         Largest norm of a step's gradient; None does not clip.
     trim : float, default=0.0
-        Share of each step's rows, those with the largest losses, that the step leaves out, so that
-        outliers are not learnt.
+        Share of each step's rows, those with the largest losses, that count a hundredth in the
+        step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
         Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
         gradient descent proper.

@@ -37,7 +37,7 @@ _NOTHING = 1e-12
 class View(NamedTuple):
     """What a net makes of some rows.
 
-    Attributes
+    Parameters
     ----------
     code : Tensor of shape (n, n_components)
         The codes.
@@ -115,7 +115,7 @@ def _spread(features, weight):
     """Return the standard deviations of features, 1 where there is none."""
     centred = features - np.average(features, axis=0, weights=weight)
     deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
-    constant = deviation <= 1e-9 * deviation.max()
+    constant = deviation <= 1e-9 * np.abs(features).max(axis=0)
     return np.where(constant, 1.0, deviation)
 
 
@@ -213,6 +213,10 @@ class Mahalanobis(_Distance, name="mahalanobis"):
 
     Notes
     -----
+    The search for the nearest rows starts from all rows. It finds the bulk where anomalies are
+    scattered; a dense cluster of a quarter of the rows or more can pass for a part of it. Starts
+    that withstand that (from medians, or the better of two) ranked real anomalies worse.
+
     The covariance is shrunk (Ledoit-Wolf), so that it can be inverted with fewer rows than features
     and with constant ones. It is scaled so that the median distance of the training rows is that of
     a chi-squared variable.

@@ -9,12 +9,13 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import Dense
 from skae.corruptions import ResidualNoise
 from skae.losses import Huber
 from skae.optimizers import SGD, Adam
 from skae.schedules import OneCycle, Plateau, Step
+from skae.scorings import Mahalanobis
 
 
 def fit(X, **params):
@@ -35,6 +36,7 @@ BAD_PARAMETERS = [
     ("schedule", ["linear", 1]),
     ("alpha", [-0.1, None]),
     ("gradient_clip", [0, -1, "auto"]),
+    ("trim", [-0.1, 1.0, None]),
     ("batch_size", [0, 2.5, "all"]),
     ("max_iter", [-1, 2.5, None, "all"]),
     ("tol", [-1e-4, None]),
@@ -56,6 +58,30 @@ def test_a_bad_parameter_is_named(name, value, iris):
     with pytest.raises(ValueError, match=f"'{name}' parameter.*must") as caught:
         fit(iris, **{name: value})
     assert repr(value) in str(caught.value)
+
+
+BAD_DETECTOR_PARAMETERS = [
+    ("n_components", [0, "two"]),
+    ("scoring", ["iforest", None, Mahalanobis]),
+    ("contamination", [0, 0.6, -0.1, "none", None]),
+    ("n_folds", [1, 2.5, "auto"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in BAD_DETECTOR_PARAMETERS for value in values],
+)
+def test_a_bad_parameter_of_the_detector_is_named(name, value, iris):
+    with pytest.raises(ValueError, match=f"'{name}' parameter.*must") as caught:
+        AutoencoderAnomalyDetector(**{name: value}).fit(iris)
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("fraction", [0, 1.1, "half"])
+def test_a_bad_support_fraction_is_named(fraction, iris):
+    with pytest.raises(ValueError, match="'support_fraction' parameter of Mahalanobis"):
+        AutoencoderAnomalyDetector(scoring=Mahalanobis(support_fraction=fraction)).fit(iris)
 
 
 @pytest.mark.parametrize(

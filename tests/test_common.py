@@ -3,20 +3,25 @@
 import pytest
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import ACTIVATIONS, ARCHITECTURES, Dense
 from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES, BinaryCrossEntropy
 from skae.optimizers import OPTIMIZERS
 from skae.schedules import SCHEDULES
+from skae.scorings import SCORINGS
 
 
-def make(**params):
+def make(estimator=AutoencoderTransformer, **params):
     params = {"hidden_layer_sizes": (8,), "max_iter": 3} | params
     if params.get("loss") == "binary_cross_entropy":
         # scikit-learn's data are not in [0, 1]
         params["loss"] = BinaryCrossEntropy(feature_range=None)
-    return AutoencoderTransformer(**params)
+    return estimator(**params)
+
+
+def make_detector(**params):
+    return make(AutoencoderAnomalyDetector, **params)
 
 
 EVERY_STRATEGY = [
@@ -32,6 +37,16 @@ EVERY_STRATEGY = [
     make(batch_size=None, optimizer="sgd", schedule="plateau", early_stopping=False),
     make(n_components=None, alpha=0.01, gradient_clip=None, activation="tanh"),
     make(warm_start=True),
+    AutoencoderAnomalyDetector(),
+    *(
+        make_detector(scoring=scoring, architecture=architecture)
+        for scoring in SCORINGS
+        for architecture in ARCHITECTURES
+    ),
+    *(make_detector(loss=name, scoring="reconstruction") for name in LOSSES),
+    make_detector(init="pca", early_stopping=True, corruption="residual", trim=0.0),
+    make_detector(n_folds=5, contamination=0.1, n_components=None),
+    make_detector(warm_start=True, batch_size=None),
 ]
 PRODUCT = [
     make(loss=loss, optimizer=optimizer, schedule=schedule, init=init, early_stopping=stopping)

@@ -22,12 +22,17 @@ LAYERS = [
     {"_strategies"},
     {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state"},
     {"architectures"},
-    {"_training", "_parameters"},
-    {"_base"},
+    {"scorings", "_attribution", "_calibration"},
+    {"_training"},
+    {"_parameters"},
+    {"_base", "_coding"},
     {"metrics"},
     {"_transformer"},
+    {"_crossfit"},
+    {"_detector"},
     {"__init__", "plotting"},
     {"compare", "_reading"},
+    {"_detect"},
     {"__main__"},
 ]
 PUBLIC_MODULES = [
@@ -40,6 +45,7 @@ PUBLIC_MODULES = [
     "skae.optimizers",
     "skae.plotting",
     "skae.schedules",
+    "skae.scorings",
 ]
 
 

@@ -1,0 +1,162 @@
+"""How well anomalies are ranked, and how often clean rows are called anomalies."""
+
+import contextlib
+import importlib.util
+import io
+import time
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from .datasets import Unavailable
+from .detectors import DETECTORS
+from .labelled import LABELLED
+
+MOST_ROWS = 10_000
+ALPHAS = (0.01, 0.05, 0.1)
+
+
+def _installed(detectors, name, leave_out):
+    found = {}
+    for title, detector in detectors.items():
+        if importlib.util.find_spec(detector.package) is None:
+            leave_out(name, title, f"the package {detector.package} is not installed")
+        else:
+            found[title] = detector
+    return found
+
+
+def _is_there(name):
+    try:
+        LABELLED[name].load()
+    except Unavailable:
+        return False
+    return True
+
+
+def _load(name, leave_out):
+    twin = LABELLED[name].twin
+    try:
+        if twin is not None and _is_there(twin):
+            raise Unavailable(f"the same rows as {twin}")
+        return LABELLED[name].load()
+    except Unavailable as reason:
+        leave_out(name, "every peer", str(reason))
+        return None, None
+
+
+def _fit(detector, train, contamination, seed):
+    """Return the fitted model and its seconds; what it prints and warns of is dropped."""
+    sized = {"n_features": train.shape[1]} if getattr(detector.make, "sized", False) else {}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # covariances of full rank, convergence: theirs to say
+        with contextlib.redirect_stderr(io.StringIO()):
+            model = detector.make(contamination, seed, **sized)
+            began = time.perf_counter()
+            model.fit(train)
+            return model, time.perf_counter() - began
+
+
+def _warm_up():
+    """Fit every detector once to next to nothing, so that no figure holds an import."""
+    X = np.random.default_rng(0).normal(size=(64, 4))
+    for detector in DETECTORS.values():
+        if importlib.util.find_spec(detector.package) is not None:
+            _fit(detector, X, None, 0)
+
+
+def anomaly(names, n_seeds, done, leave_out) -> Iterator[dict]:
+    """Yield the ranking quality of every detector for each set and seed.
+
+    Parameters
+    ----------
+    names : list of str
+        Labelled sets.
+    n_seeds : int
+    done : set of tuple
+        Keys of the rows that are there already.
+    leave_out : callable
+        Told of each detector that is not run on a set, and why.
+    """
+    _warm_up()
+    for name in names:
+        X, y = _load(name, leave_out)
+        if X is None:
+            continue
+        detectors = _installed(DETECTORS, name, leave_out)
+        for seed in range(n_seeds):
+            rows, labels = X, y
+            if len(X) > MOST_ROWS:
+                rows, _, labels, _ = train_test_split(
+                    X, y, train_size=MOST_ROWS, stratify=y, random_state=seed
+                )
+            train, test, _, truth = train_test_split(
+                rows, labels, test_size=0.3, stratify=labels, random_state=seed
+            )
+            scaler = StandardScaler().fit(train)
+            train, test = scaler.transform(train), scaler.transform(test)
+            for title, detector in detectors.items():
+                if (name, seed, title) in done:
+                    continue
+                model, seconds = _fit(detector, train, None, seed)
+                began = time.perf_counter()
+                odd = detector.odd(model, test)
+                yield {
+                    "set": name,
+                    "n_rows": len(X),
+                    "n_features": X.shape[1],
+                    "share_of_anomalies": round(float(y.mean()), 4),
+                    "seed": seed,
+                    "peer": title,
+                    "roc_auc": float(roc_auc_score(truth, odd)),
+                    "average_precision": float(average_precision_score(truth, odd)),
+                    "fit_seconds": round(seconds, 4),
+                    "score_seconds": round(time.perf_counter() - began, 4),
+                }
+
+
+def calibration(names, n_seeds, done, leave_out) -> Iterator[dict]:
+    """Yield the false-alarm rate on new clean rows, for each set, seed and share asked for.
+
+    Parameters
+    ----------
+    names : list of str
+        Labelled sets.
+    n_seeds : int
+    done : set of tuple
+        Keys of the rows that are there already.
+    leave_out : callable
+        Told of each detector that is not run on a set, and why.
+    """
+    _warm_up()
+    for name in names:
+        X, y = _load(name, leave_out)
+        if X is None:
+            continue
+        calibrated = {title: d for title, d in DETECTORS.items() if d.calibrated}
+        detectors = _installed(calibrated, name, leave_out)
+        clean = X[y == 0]
+        for seed in range(n_seeds):
+            order = np.random.default_rng(seed).permutation(len(clean))[:MOST_ROWS]
+            train, test = np.array_split(clean[order], 2)
+            scaler = StandardScaler().fit(train)
+            train, test = scaler.transform(train), scaler.transform(test)
+            for alpha in ALPHAS:
+                for title, detector in detectors.items():
+                    if (name, seed, alpha, title) in done:
+                        continue
+                    model, seconds = _fit(detector, train, alpha, seed)
+                    yield {
+                        "set": name,
+                        "n_rows": len(train),
+                        "n_features": X.shape[1],
+                        "seed": seed,
+                        "alpha": alpha,
+                        "peer": title,
+                        "false_alarms": float(detector.flags(model, test).mean()),
+                        "fit_seconds": round(seconds, 4),
+                    }

@@ -1,0 +1,90 @@
+"""The anomaly detectors that are compared. Adding one is one entry in `DETECTORS`.
+
+Each is a function of the share of anomalies, or None for its default, and the seed; it returns an
+estimator with scikit-learn's or PyOD's interface.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sklearn.covariance import EllipticEnvelope
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.svm import OneClassSVM
+
+from skae import AutoencoderAnomalyDetector
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A way to make a detector, and the package it needs."""
+
+    make: Callable
+    package: str
+    calibrated: bool = False
+
+    def odd(self, model, X):
+        """Return scores that are higher for odder rows."""
+        if self.package == "pyod":
+            return model.decision_function(X)
+        return -model.score_samples(X)
+
+    def flags(self, model, X):
+        """Return which rows the model calls anomalies."""
+        label = 1 if self.package == "pyod" else -1
+        return model.predict(X) == label
+
+
+def _share(name, contamination):
+    return {} if contamination is None else {name: contamination}
+
+
+def skae(contamination, seed):
+    return AutoencoderAnomalyDetector(random_state=seed, **_share("contamination", contamination))
+
+
+def isolation_forest(contamination, seed):
+    return IsolationForest(random_state=seed, **_share("contamination", contamination))
+
+
+def lof(contamination, seed):
+    return LocalOutlierFactor(novelty=True, **_share("contamination", contamination))
+
+
+def svm(contamination, seed):
+    return OneClassSVM(**_share("nu", contamination))
+
+
+def envelope(contamination, seed):
+    return EllipticEnvelope(random_state=seed, **_share("contamination", contamination))
+
+
+def _pyod(name, module, seeded=True, sized=False):
+    def make(contamination, seed, n_features=None):
+        cls = getattr(importlib.import_module(f"pyod.models.{module}"), name)
+        params = _share("contamination", contamination)
+        if seeded:
+            params["random_state"] = seed
+        return cls(n_features=n_features, **params) if sized else cls(**params)
+
+    make.sized = sized
+    return make
+
+
+DETECTORS = {
+    "skae": Detector(skae, "skae", calibrated=True),
+    "IsolationForest": Detector(isolation_forest, "sklearn", calibrated=True),
+    "LocalOutlierFactor": Detector(lof, "sklearn", calibrated=True),
+    "OneClassSVM": Detector(svm, "sklearn", calibrated=True),
+    "EllipticEnvelope": Detector(envelope, "sklearn"),
+    "PyOD AutoEncoder": Detector(_pyod("AutoEncoder", "auto_encoder"), "pyod", calibrated=True),
+    "PyOD VAE": Detector(_pyod("VAE", "vae"), "pyod"),
+    "PyOD DeepSVDD": Detector(_pyod("DeepSVDD", "deep_svdd", sized=True), "pyod"),
+    "PyOD ECOD": Detector(_pyod("ECOD", "ecod", seeded=False), "pyod"),
+    "PyOD COPOD": Detector(_pyod("COPOD", "copod", seeded=False), "pyod"),
+    "PyOD KNN": Detector(_pyod("KNN", "knn", seeded=False), "pyod"),
+    "PyOD MCD": Detector(_pyod("MCD", "mcd"), "pyod"),
+    "PyOD CBLOF": Detector(_pyod("CBLOF", "cblof"), "pyod"),
+    "PyOD HBOS": Detector(_pyod("HBOS", "hbos", seeded=False), "pyod"),
+}

@@ -1,0 +1,130 @@
+"""Contributions of features: they add up to the score, and the odd feature leads."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoencoderAnomalyDetector
+from skae._attribution import integrated_gradients
+from skae.losses import LOSSES
+from skae.scorings import SCORINGS
+
+
+def detector(**params):
+    return AutoencoderAnomalyDetector(**({"random_state": 0} | params))
+
+
+def test_a_quadratic_form_has_its_classical_terms():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(4, 4))
+    P, x, centre = A @ A.T, rng.normal(size=(7, 4)), rng.normal(size=(1, 4))
+
+    def distance(t):
+        moved = t - torch.from_numpy(centre)
+        return (moved @ torch.from_numpy(P) * moved).sum(1)
+
+    found = integrated_gradients(distance, torch.from_numpy(x), torch.from_numpy(centre)).numpy()
+    assert_allclose(found, (x - centre) * ((x - centre) @ P), atol=1e-12)
+
+
+def test_shares_are_path_integrals_of_finite_differences():
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(3, 5))
+    x = rng.normal(size=(4, 3))
+
+    def f(t):
+        return np.tanh(t @ W).sum(1)
+
+    found = integrated_gradients(
+        lambda t: torch.tanh(t @ torch.from_numpy(W)).sum(1),
+        torch.from_numpy(x),
+        torch.zeros(1, 3, dtype=torch.float64),
+    ).numpy()
+    steps = (np.arange(2000) + 0.5) / 2000
+    expected = np.empty_like(x)
+    for j in range(3):
+        e = np.eye(3)[j] * 1e-5
+        slopes = [(f(s * x + e) - f(s * x - e)) / 2e-5 for s in steps]
+        expected[:, j] = x[:, j] * np.mean(slopes, axis=0)
+    assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_contributions_add_up_to_the_score(scoring, wine):
+    model = detector(scoring=scoring).fit(wine[::2])
+    for X in (wine[::2], wine[1::2], wine[:5] + 20):
+        assert_allclose(model.explain(X).sum(1), model.score_samples(X), rtol=1e-10)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_contributions_add_up_with_every_loss(loss, digits):
+    model = detector(loss=loss, scoring="reconstruction").fit(digits[:200])
+    X = digits[200:220]
+    assert_allclose(model.explain(X).sum(1), model.score_samples(X), rtol=1e-10)
+
+
+REAL = {
+    "wine": load_wine().data,
+    "breast_cancer": load_breast_cancer().data[load_breast_cancer().target == 1],
+    "digits": load_digits().data,
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("amount", [8, -8])
+def test_a_planted_anomaly_leads(name, amount):
+    X = REAL[name][:, REAL[name].std(0) > 0.5 * (name == "digits")]
+    rng = np.random.default_rng(0)
+    X = StandardScaler().fit_transform(X[rng.permutation(len(X))])
+    train, test = np.array_split(X, 2)
+    test = test[:300].copy()
+    column = rng.integers(0, X.shape[1], len(test))
+    test[np.arange(len(test)), column] += amount
+    model = detector().fit(train)
+    contributions = model.explain(test)
+    assert (contributions.argmin(1) == column).mean() >= 0.95
+    # and no other column is as odd in either direction
+    assert (np.abs(contributions).argmax(1) == column).mean() >= 0.95
+
+
+def test_frames_come_back_as_frames():
+    frame = load_wine(as_frame=True).data
+    model = detector(max_iter=2).fit(frame)
+    found = model.explain(frame[5:9])
+    assert isinstance(found, pd.DataFrame)
+    assert list(found.columns) == list(frame.columns)
+    assert list(found.index) == [5, 6, 7, 8]
+    table = pl.from_pandas(frame)
+    found = model.explain(table[5:9])
+    assert isinstance(found, pl.DataFrame)
+    assert found.columns == list(frame.columns)
+    assert_allclose(found.to_numpy(), model.explain(frame[5:9]).to_numpy())
+
+
+def test_samples_keep_their_shape_on_request(digits):
+    images = digits[:100].reshape(-1, 8, 8)
+    model = detector(input_shape=(8, 8), max_iter=3).fit(images)
+    flat, shaped = model.explain(images), model.explain(images, keep_shape=True)
+    assert flat.shape == (100, 64)
+    assert shaped.shape == (100, 8, 8)
+    assert_allclose(shaped.reshape(100, 64), flat)
+    assert_allclose(model.score_samples(images), model.score_samples(digits[:100]))
+
+
+def test_a_lit_pixel_is_found(digits):
+    model = detector(input_shape=(8, 8)).fit(digits)
+    image = digits[:1].reshape(1, 8, 8).copy()
+    image[0, 2, 7] = 3.0
+    assert np.unravel_index(model.explain(image, keep_shape=True)[0].argmin(), (8, 8)) == (2, 7)
+
+
+def test_a_constant_column_contributes_nothing_odd(wine):
+    X = np.hstack([wine, np.full((len(wine), 1), 5.0)])
+    model = detector().fit(X)
+    contributions = model.explain(X)
+    assert np.abs(contributions[:, -1]).max() < 0.05 * np.abs(contributions).max()
