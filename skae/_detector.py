@@ -32,7 +32,7 @@ class AutoencoderAnomalyDetector(
     on it: the scores of the training rows are those of unseen rows, and the threshold taken from
     them holds for new rows.
 
-    Read more in the :doc:`User Guide </user_guide/detector>`.
+    Read more in the :doc:`User Guide </anomaly_detection>`.
 
     Parameters
     ----------

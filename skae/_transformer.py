@@ -232,6 +232,9 @@ class AutoencoderTransformer(
         X = self._check_rows(X)
         return metrics.explained_variance(X, self.reconstruct(X), sample_weight)
 
+    # scikit-learn's set_output wraps what stands in the class itself.
+    transform = CodingMixin.transform
+
     @property
     def _autoencoder(self):
         return self

@@ -22,7 +22,6 @@ __all__ = [
     "Mahalanobis",
     "Reconstruction",
     "Scoring",
-    "View",
     "Whitened",
 ]
 
@@ -35,24 +34,7 @@ _NOTHING = 1e-12
 
 
 class View(NamedTuple):
-    """What a net makes of some rows.
-
-    Parameters
-    ----------
-    code : Tensor of shape (n, n_components)
-        The codes.
-    residual : Tensor of shape (n, n_features)
-        Rows minus their reconstructions, centred and divided by X's global scale.
-    loss : Tensor of shape (n,)
-        The loss of each row.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skae.scorings import View
-    >>> View(torch.zeros(5, 2), torch.zeros(5, 3), torch.zeros(5)).code.shape
-    torch.Size([5, 2])
-    """
+    """What a net makes of some rows: see `Scoring`."""
 
     code: torch.Tensor
     residual: torch.Tensor
@@ -62,8 +44,10 @@ class View(NamedTuple):
 class Scoring(Strategy):
     """Base class of the anomaly scores.
 
-    A subclass defines `fit` and `distance`. What `fit` learns is kept as NumPy arrays and plain
-    numbers in attributes that end in an underscore.
+    A subclass defines `fit` and `distance`. Both get a view of some rows: a named tuple of their
+    ``code``, of shape (n, n_components); their ``residual``, of shape (n, n_features), in rows
+    centred and divided by X's global scale; and their ``loss``, of shape (n,). What `fit` learns is
+    kept as NumPy arrays and plain numbers in attributes that end in an underscore.
     """
 
     def fit(self, view, weight):

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.run import load_results
-from benchmarks.summary import geometric_mean, mean_ratios
+from benchmarks.summary import geometric_mean, mean_ratios, summarise_anomaly
 from skae.architectures import ACTIVATIONS, ARCHITECTURES
 from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES
 from skae.optimizers import OPTIMIZERS
 from skae.schedules import SCHEDULES
+from skae.scorings import SCORINGS
 
 REGISTRIES = {
     "architectures": ARCHITECTURES,
@@ -21,6 +22,7 @@ REGISTRIES = {
     "losses": LOSSES,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
+    "scorings": SCORINGS,
 }
 OURS = "skae"
 
@@ -82,20 +84,13 @@ def benchmark_tables(folder, results):
     summary, ratios = about["summary"], mean_ratios(rows)
     peers = list(summary)
     ours = summary[OURS]
-    hardware, versions = about["hardware"], about["versions"]
     text = [
         f"Over {ours['pairs']} pairs of set and code width the default's held-out error is "
         f"**{ours['geometric_mean']:.3f}** times PCA's (geometric mean of the pairs, each the mean "
         f"of three splits). The worst pair is {ours['worst_ratio']:.3f} ({ours['worst_set']}, "
         f"{ours['worst_k']} components); {ours['pairs_above_1.01']} of them are above 1.01.",
         "",
-        f"Measured on {about['date']} on {hardware.get('cpu', hardware['machine'])}, "
-        f"{hardware['cores']} cores, {hardware.get('memory_gib', '?')} GiB, one thread each; "
-        + ", ".join(f"{name} {v}" for name, v in versions.items() if v)
-        + ".",
-        "",
-        about["protocol"],
-        "",
+        results_line(about),
     ]
     (folder / "benchmark_summary.inc").write_text("\n".join(text))
 
@@ -195,6 +190,107 @@ def benchmark_tables(folder, results):
     (folder / "benchmark_left_out.inc").write_text(text)
 
 
+def results_line(about):
+    """Return when, where and with what a result file was measured, and how."""
+    hardware = about["hardware"]
+    versions = ", ".join(f"{name} {v}" for name, v in about["versions"].items() if v)
+    return (
+        f"Measured on {about['date']} on {hardware.get('cpu', hardware['machine'])}, "
+        f"{hardware['cores']} cores, {hardware.get('memory_gib', '?')} GiB, one thread; "
+        f"{versions}. {about['protocol']}\n"
+    )
+
+
+def anomaly_tables(folder, results):
+    """Write the tables of the detectors' benchmark."""
+    rows, about = load_results(results)
+    (folder / "anomaly_summary.inc").write_text(results_line(about))
+    titles = {"ADBench": lambda name: "mlbench" not in name, "all": lambda name: True}
+    body = defaultdict(list)
+    for wanted in titles.values():
+        summary = summarise_anomaly([row for row in rows if wanted(row["set"])])
+        for peer, e in summary.items():
+            body[peer] += [
+                str(e["sets"]),
+                number(e["roc_auc"]),
+                number(e["average_precision"]),
+                number(e["mean_rank"], "{:.2f}"),
+            ]
+    for peer, e in about["summary"].items():
+        body[peer] += [
+            number(e["mean_fit_seconds"], "{:.3f}"),
+            number(e["mean_seconds_over_isolation_forest"], "{:.2f}"),
+            number(e["most_seconds_over_isolation_forest"], "{:.2f}"),
+        ]
+    header = [
+        "",
+        *(f"{t}{name}" for name in titles for t in ("Sets, ", "AUROC, ", "AP, ", "rank, ")),
+    ]
+    header += ["Mean fit, seconds", "over IsolationForest's", "at most"]
+    order = sorted(body, key=lambda peer: -about["summary"][peer]["roc_auc"])
+    (folder / "anomaly_peers.inc").write_text(list_table(header, [[p, *body[p]] for p in order]))
+
+    figures = defaultdict(lambda: defaultdict(list))
+    about_set = {}
+    for row in rows:
+        figures[row["set"]][row["peer"]].append(row["roc_auc"])
+        about_set[row["set"]] = (row["n_rows"], row["n_features"], row["share_of_anomalies"])
+    body = []
+    for name, peers in figures.items():
+        means = {peer: float(np.mean(peers.get(peer, [np.nan]))) for peer in order}
+        best = max(means.values())
+        n_rows, n_features, share = about_set[name]
+        cells = [f"**{m:.3f}**" if m == best else f"{m:.3f}" for m in means.values()]
+        body.append([name, f"{n_rows} x {n_features}, {share:.1%}", *cells])
+    header = ["Set", "Rows x features, anomalies", *order]
+    (folder / "anomaly_sets.inc").write_text(list_table(header, body))
+    left = [[e["set"], e["peer"], e["why"]] for e in about["left_out"]]
+    text = list_table(["Set", "Peer", "Why"], left) if left else "Nothing.\n"
+    (folder / "anomaly_left_out.inc").write_text(text)
+
+
+def calibration_tables(folder, results):
+    """Write the tables of the false alarms."""
+    rows, about = load_results(results)
+    (folder / "calibration_summary.inc").write_text(results_line(about))
+    alphas = sorted({row["alpha"] for row in rows})
+    header = ["", *(f"{t} at {a:g}" for a in alphas for t in ("Mean", "Worst set"))]
+    body = []
+    for peer, e in about["summary"].items():
+        cells = [peer]
+        for a in alphas:
+            cells.append(number(e[f"false_alarms_{a:g}"], "{:.4f}"))
+            worst = number(e[f"worst_false_alarms_{a:g}"], "{:.3f}")
+            cells.append(f"{worst} ({e[f'worst_set_{a:g}']})")
+        body.append(cells)
+    (folder / "calibration_peers.inc").write_text(list_table(header, body))
+
+    rates, sizes, seeds = defaultdict(list), {}, {row["seed"] for row in rows}
+    for row in rows:
+        sizes[row["set"]] = row["n_rows"]
+        if row["peer"] == OURS:
+            rates[row["set"], row["alpha"]].append(row["false_alarms"])
+    body, within = [], 0
+    for name, n in sizes.items():
+        cells = [name, str(n)]
+        for a in alphas:
+            # of the training rows' quantile, and of the count among as many new rows
+            error = np.sqrt(a * (1 - a) * 2 / n / len(seeds))
+            mean = float(np.mean(rates[name, a]))
+            inside = abs(mean - a) <= 2 * error + 1 / (n + 1)
+            within += inside
+            cells.append(f"{mean:.4f} ({2 * error:.4f})" + ("" if inside else " *"))
+        body.append(cells)
+    header = ["Set", "Rows", *(f"at {a:g} (two errors)" for a in alphas)]
+    text = list_table(header, body)
+    text += (
+        f"\n{within} of {len(sizes) * len(alphas)} means of {len(seeds)} splits lie within two "
+        "standard errors (and the step of one row) of what was asked for; a star marks the others. "
+        "The splits of a small set overlap, so its means vary more than that.\n"
+    )
+    (folder / "calibration_sets.inc").write_text(text)
+
+
 def changelog(folder, path):
     """Write the changelog, which is Markdown of headings, lists and code, as reStructuredText."""
     lines = []
@@ -214,7 +310,10 @@ def write_pages(app):
     api_page(source)
     changelog(folder, source.parent / "CHANGELOG.md")
     strategy_tables(folder)
-    benchmark_tables(folder, source.parent / "benchmarks" / "results" / "reconstruction")
+    results = source.parent / "benchmarks" / "results"
+    benchmark_tables(folder, results / "reconstruction")
+    anomaly_tables(folder, results / "anomaly")
+    calibration_tables(folder, results / "calibration")
 
 
 def setup(app):
