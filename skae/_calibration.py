@@ -5,6 +5,8 @@ import numpy as np
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _CHUNK = 4096
+# Rows of a stream that are kept.
+_RECENT = 4096
 # Relative distance of a threshold from the scores beside it.
 _APART = 1e-8
 
@@ -62,12 +64,32 @@ class Folds:
         """Put distinct rows into folds of nearly equal size, known ones into their own."""
         folds = self.find(X)
         new = folds < 0
-        folds[new] = generator.permutation(new.sum()) % self.n_folds
+        # Small chunks would otherwise all begin with the first fold.
+        start = generator.integers(self.n_folds) if len(self.keys) else 0
+        folds[new] = (generator.permutation(new.sum()) + start) % self.n_folds
         keys = np.concatenate([self.keys, row_keys(X[new])])
         order = np.argsort(keys, kind="stable")
         self.keys = keys[order]
         self.folds = np.concatenate([self.folds, folds[new]])[order]
         return folds
+
+
+class RecentRows:
+    """The last rows of a stream, to calibrate on."""
+
+    def __init__(self):
+        self.rows, self.weight = None, None
+
+    def add(self, rows, weight, generator):
+        """Add distinct rows and return those that are kept, with their weights."""
+        # They come sorted by value; what is cut off must be any of the oldest.
+        order = generator.permutation(len(rows))
+        rows, weight = rows[order], weight[order]
+        if self.rows is not None:
+            rows = np.concatenate([self.rows, rows])
+            weight = np.concatenate([self.weight, weight])
+        self.rows, self.weight = rows[-_RECENT:], weight[-_RECENT:]
+        return self.rows, self.weight
 
 
 class Calibration:

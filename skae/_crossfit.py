@@ -50,7 +50,14 @@ class CrossFit:
         one_pass : bool
             Whether to go on with one pass over the rows.
         """
-        for net, own in self._parts(self.folds.add(rows, self.generator)):
+        folds = self.folds.add(rows, self.generator)
+        for fold, net in enumerate(self.estimators):
+            own = folds == fold
+            if not own.any():
+                if net.__sklearn_is_fitted__():
+                    continue
+                # There are fewer distinct rows than folds.
+                own[:] = True
             net.set_params(**params(int(own.sum())))
             some, counts = rows[own], weight[own]
             if len(some) == 1:
@@ -61,21 +68,17 @@ class CrossFit:
     def learn_usual(self, rows, weight, scoring):
         """Fit a scoring to what each net makes of the rows of its fold."""
         self.scorings = []
-        for net, own in self._parts(self.folds.find(rows)):
+        folds = self.folds.find(rows)
+        for fold, net in enumerate(self.estimators):
+            own = folds == fold
+            if own.sum() < 2:
+                # A single row has no spread.
+                own[:] = True
             with torch.no_grad():
                 views = [_view(net, _to_net(net, part)) for part in _chunks(rows[own])]
             fitted = resolve(Scoring, scoring)
             fitted.fit(View(*map(torch.cat, zip(*views, strict=True))), weight[own])
             self.scorings.append(fitted)
-
-    def _parts(self, folds):
-        """Yield each net and the mask of the rows of its fold."""
-        for fold, net in enumerate(self.estimators):
-            own = folds == fold
-            if own.sum() < 2:
-                # Of next to no distinct rows none can be left out.
-                own[:] = True
-            yield net, own
 
     def distances(self, X):
         """Return how unusual rows are: the mean over the nets not trained on the row.

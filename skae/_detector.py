@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import _data
-from ._calibration import Calibration
+from ._calibration import Calibration, RecentRows
 from ._coding import CodingMixin
 from ._compat import _fit_context
 from ._crossfit import CrossFit
@@ -18,8 +18,6 @@ from ._training import one_thread
 
 # contamination="auto"
 _SHARE = 0.05
-# Rows given to partial_fit that are kept to calibrate on.
-_RECENT = 4096
 
 
 class AutoencoderAnomalyDetector(
@@ -45,7 +43,7 @@ class AutoencoderAnomalyDetector(
     contamination : float or "auto", default="auto"
         Share of the training rows, in (0, 0.5], that is to be predicted as anomalous. If the
         training rows are clean, it is also the share of new clean rows that is: the false-alarm
-        rate. "auto" is 0.05.
+        rate; anomalies among them make false alarms rarer. "auto" is 0.05.
     n_folds : int, default=3
         Number of parts of the training rows, and of nets, each trained on one part.
     architecture : str or Architecture, default="dense"
@@ -140,10 +138,8 @@ class AutoencoderAnomalyDetector(
 
     Training rows that are anomalies lie at the end of the calibration scores: the threshold is then
 
-    Anomalies among the training rows make the threshold safer: false alarms get rarer.
-
-    ``partial_fit`` trains on its rows once. Distances, thresholds and p-values are then those of
-    the (at most 4,096) rows given to ``partial_fit`` last, in scores of the nets as they are now.
+    ``partial_fit`` trains on its rows once. Thresholds and p-values are then those of the (at most
+    4,096) rows given to ``partial_fit`` last.
 
     Features should be on one scale, as for PCA: put a scaler before the detector.
 
@@ -241,7 +237,7 @@ class AutoencoderAnomalyDetector(
                 seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             self._crossfit = CrossFit(self.n_folds, np.random.default_rng(seed))
         if not (resumed and one_pass):
-            self._recent = None
+            self._recent = RecentRows()
         with one_thread():
             rows, weight = _data.merge_rows(X.astype(np.float64, copy=False), sample_weight)
             if weight is None:
@@ -249,16 +245,9 @@ class AutoencoderAnomalyDetector(
                 weight = np.full(len(rows), total / len(rows))
             self._crossfit.train(rows, weight, self._net_params, one_pass)
             if one_pass:
-                rows, weight = self._recent = self._latest(rows, weight)
+                rows, weight = self._recent.add(rows, weight, self._crossfit.generator)
             self._calibrate(rows, weight)
         return self
-
-    def _latest(self, rows, weight):
-        """Return the rows that partial_fit got last, and their weights."""
-        if self._recent is not None:
-            rows = np.concatenate([self._recent[0], rows])
-            weight = np.concatenate([self._recent[1], weight])
-        return rows[-_RECENT:], weight[-_RECENT:]
 
     def _calibrate(self, rows, weight):
         crossfit = self._crossfit

@@ -168,6 +168,27 @@ def test_chunks_are_calibrated_on_rows_that_were_not_trained_on(cancer):
     assert model.p_values(train[:300]).min() == pytest.approx(1 / 300)
 
 
+def test_small_chunks_reach_every_net_and_keep_to_their_folds(cancer):
+    train, *_ = cancer
+    model = detector(random_state=1)
+    for start in range(0, 60, 2):
+        model.partial_fit(train[start : start + 2])
+    folds = model._crossfit.folds.find(train[:60])
+    assert set(folds) == {0, 1, 2}
+    assert np.bincount(folds).min() > 10
+    assert np.isfinite(model.score_samples(train)).all()
+    assert (model.predict(train[:60]) == -1).sum() == 3
+
+
+def test_of_a_large_chunk_any_rows_are_kept_to_calibrate_on():
+    X = np.random.default_rng(0).normal(size=(9000, 2))
+    model = detector(contamination=0.1).partial_fit(X)
+    assert (model.predict(X) == -1).mean() == pytest.approx(0.1, abs=0.02)
+    kept = model._recent.rows
+    assert len(kept) == 4096
+    assert abs(kept[:, 0].mean()) < 0.06
+
+
 def test_a_warm_start_goes_on_with_the_same_folds(cancer):
     train, test, *_ = cancer
     model = detector(max_iter=2, warm_start=True).fit(train)
