@@ -113,18 +113,22 @@ class Calibration:
         return self.reached[-1]
 
     def threshold(self, share):
-        """Return the largest threshold below which at most this share of the rows lies.
+        """Return a threshold below which at most this share of the rows lies, and nearly as much.
 
-        A new row from where these rows are from then scores below it with at most this
-        probability, where the share is at least ``1 / (total + 1)``.
+        Between the last row below it and the first one above, it lies where a new row from where
+        these rows are from scores below it with a probability of ``share``, if the gap between the
+        two is filled evenly. With fewer than ``1 / share`` rows it is at the lowest score.
         """
         last = np.searchsorted(self.reached, share * self.total * (1 + 1e-12), side="right") - 1
-        # Rows at the threshold are inliers. It keeps off the scores on both sides by more than
-        # their rounding, which depends on the rows that are scored together.
         if last < 0:
             return self.scores[0] - _APART * abs(self.scores[0])
-        lowest, above = self.scores[last], self.scores[min(last + 1, len(self.scores) - 1)]
-        return lowest + min(_APART * abs(lowest), (above - lowest) / 2)
+        after = min(last + 1, len(self.scores) - 1)
+        low, gap = self.scores[last], self.scores[after] - self.scores[last]
+        # Rows at the threshold are inliers. It keeps off the scores on both sides by more than
+        # their rounding, which depends on the rows that are scored together.
+        apart = min(_APART * abs(low), gap / 2)
+        into = share * (self.total + 1) - self.reached[last]
+        return low + np.clip(into * gap, apart, gap - apart)
 
     def p_values(self, scores, known):
         """Return the share of rows, each judged one included, that score as low or lower.

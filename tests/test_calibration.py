@@ -160,6 +160,14 @@ def test_a_threshold_is_a_weighted_quantile():
             assert_allclose(one.p_values(scores, known), other.p_values(scores, known))
 
 
+def test_a_new_row_is_below_the_threshold_as_often_as_asked():
+    rng = np.random.default_rng(0)
+    for n, share in ((30, 0.05), (55, 0.1), (95, 0.05), (101, 0.25)):
+        # of a uniform variable, the threshold itself is the probability to be below it
+        rates = [Calibration(rng.uniform(size=n), np.ones(n)).threshold(share) for _ in range(4000)]
+        assert abs(np.mean(rates) - share) < 4 * np.std(rates) / np.sqrt(4000)
+
+
 def test_row_keys_are_equal_for_equal_rows_only():
     rng = np.random.default_rng(0)
     X = rng.integers(-3, 4, size=(5000, 4)).astype(float)
