@@ -51,7 +51,7 @@ def _load(name, leave_out):
 
 def _fit(detector, train, contamination, seed):
     """Return the fitted model and its seconds; what it prints and warns of is dropped."""
-    sized = {"n_features": train.shape[1]} if getattr(detector.make, "sized", False) else {}
+    sized = {"n_features": train.shape[1]} if detector.sized else {}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # covariances of full rank, convergence: theirs to say
         with contextlib.redirect_stderr(io.StringIO()):
@@ -61,10 +61,19 @@ def _fit(detector, train, contamination, seed):
             return model, time.perf_counter() - began
 
 
-def _warm_up():
+def _tables(names, detectors, leave_out):
+    """Yield each set that is there, its rows and labels, and the detectors that are installed."""
+    _warm_up(detectors)
+    for name in names:
+        X, y = _load(name, leave_out)
+        if X is not None:
+            yield name, X, y, _installed(detectors, name, leave_out)
+
+
+def _warm_up(detectors):
     """Fit every detector once to next to nothing, so that no figure holds an import."""
     X = np.random.default_rng(0).normal(size=(64, 4))
-    for detector in DETECTORS.values():
+    for detector in detectors.values():
         if importlib.util.find_spec(detector.package) is not None:
             _fit(detector, X, None, 0)
 
@@ -82,12 +91,7 @@ def anomaly(names, n_seeds, done, leave_out) -> Iterator[dict]:
     leave_out : callable
         Told of each detector that is not run on a set, and why.
     """
-    _warm_up()
-    for name in names:
-        X, y = _load(name, leave_out)
-        if X is None:
-            continue
-        detectors = _installed(DETECTORS, name, leave_out)
+    for name, X, y, detectors in _tables(names, DETECTORS, leave_out):
         for seed in range(n_seeds):
             rows, labels = X, y
             if len(X) > MOST_ROWS:
@@ -103,7 +107,6 @@ def anomaly(names, n_seeds, done, leave_out) -> Iterator[dict]:
                 if (name, seed, title) in done:
                     continue
                 model, seconds = _fit(detector, train, None, seed)
-                began = time.perf_counter()
                 odd = detector.odd(model, test)
                 yield {
                     "set": name,
@@ -115,7 +118,6 @@ def anomaly(names, n_seeds, done, leave_out) -> Iterator[dict]:
                     "roc_auc": float(roc_auc_score(truth, odd)),
                     "average_precision": float(average_precision_score(truth, odd)),
                     "fit_seconds": round(seconds, 4),
-                    "score_seconds": round(time.perf_counter() - began, 4),
                 }
 
 
@@ -132,13 +134,8 @@ def calibration(names, n_seeds, done, leave_out) -> Iterator[dict]:
     leave_out : callable
         Told of each detector that is not run on a set, and why.
     """
-    _warm_up()
-    for name in names:
-        X, y = _load(name, leave_out)
-        if X is None:
-            continue
-        calibrated = {title: d for title, d in DETECTORS.items() if d.calibrated}
-        detectors = _installed(calibrated, name, leave_out)
+    calibrated = {title: d for title, d in DETECTORS.items() if d.calibrated}
+    for name, X, y, detectors in _tables(names, calibrated, leave_out):
         clean = X[y == 0]
         for seed in range(n_seeds):
             order = np.random.default_rng(seed).permutation(len(clean))[:MOST_ROWS]

@@ -18,11 +18,12 @@ from skae import AutoencoderAnomalyDetector
 
 @dataclass(frozen=True)
 class Detector:
-    """A way to make a detector, and the package it needs."""
+    """A way to make a detector, the package it needs, and whether it must be told X's width."""
 
     make: Callable
     package: str
     calibrated: bool = False
+    sized: bool = False
 
     def odd(self, model, X):
         """Return scores that are higher for odder rows."""
@@ -60,15 +61,14 @@ def envelope(contamination, seed):
     return EllipticEnvelope(random_state=seed, **_share("contamination", contamination))
 
 
-def _pyod(name, module, seeded=True, sized=False):
-    def make(contamination, seed, n_features=None):
+def _pyod(name, module, seeded=True):
+    def make(contamination, seed, **params):
         cls = getattr(importlib.import_module(f"pyod.models.{module}"), name)
-        params = _share("contamination", contamination)
+        params |= _share("contamination", contamination)
         if seeded:
             params["random_state"] = seed
-        return cls(n_features=n_features, **params) if sized else cls(**params)
+        return cls(**params)
 
-    make.sized = sized
     return make
 
 
@@ -80,7 +80,7 @@ DETECTORS = {
     "EllipticEnvelope": Detector(envelope, "sklearn"),
     "PyOD AutoEncoder": Detector(_pyod("AutoEncoder", "auto_encoder"), "pyod", calibrated=True),
     "PyOD VAE": Detector(_pyod("VAE", "vae"), "pyod"),
-    "PyOD DeepSVDD": Detector(_pyod("DeepSVDD", "deep_svdd", sized=True), "pyod"),
+    "PyOD DeepSVDD": Detector(_pyod("DeepSVDD", "deep_svdd"), "pyod", sized=True),
     "PyOD ECOD": Detector(_pyod("ECOD", "ecod", seeded=False), "pyod"),
     "PyOD COPOD": Detector(_pyod("COPOD", "copod", seeded=False), "pyod"),
     "PyOD KNN": Detector(_pyod("KNN", "knn", seeded=False), "pyod"),

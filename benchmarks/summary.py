@@ -92,15 +92,15 @@ def mean_ranks(values):
 
 
 def summarise_anomaly(rows):
-    """Return each detector's mean figures over the sets, in all and for each source."""
+    """Return each detector's mean figures over the sets."""
     roc_auc = _by_peer_and_set(rows, "roc_auc")
     precision = _by_peer_and_set(rows, "average_precision")
     seconds = _by_peer_and_set(rows, "fit_seconds")
     ranks = mean_ranks(roc_auc)
-    ours = seconds.get("IsolationForest", {})
+    forest = seconds.get("IsolationForest", {})
     summary = {}
     for peer, sets in roc_auc.items():
-        over = [seconds[peer][name] / ours[name] for name in sets if name in ours]
+        over = [seconds[peer][name] / forest[name] for name in sets if name in forest]
         summary[peer] = {
             "sets": len(sets),
             "roc_auc": float(np.mean(list(sets.values()))),

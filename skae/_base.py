@@ -7,7 +7,6 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from . import _data, _init, _state
 from ._parameters import AutoencoderParameters
@@ -80,10 +79,7 @@ class BaseAutoencoder(AutoencoderParameters):
                 "init='pca' needs an architecture with linear_path=True. Pass init='random' with "
                 f"architecture={self.architecture_!r}."
             )
-        seed = None
-        if self.random_state is not None:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        self._generator = np.random.default_rng(seed)
+        self._generator = self._new_generator()
 
     def _start(self, x, weight, n_samples):
         """Choose the code's width and build the net at its start."""

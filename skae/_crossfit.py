@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ._attribution import integrated_gradients
-from ._calibration import Folds
+from ._folds import Folds
 from ._strategies import resolve
 from ._transformer import AutoencoderTransformer
 from .scorings import Scoring, View

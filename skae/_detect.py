@@ -52,7 +52,8 @@ def _detect(args):
         model.fit(X)
     except ValueError as error:
         raise InputError(str(error)) from error
-    scores, p_values, labels = model.score_samples(X), model.p_values(X), model.predict(X)
+    scores, p_values = model.score_samples(X), model.p_values(X)
+    labels = np.where(scores < model.offset_, -1, 1)
     order = np.argsort(scores, kind="stable")
     contributions = model.explain(X) if args.explain else None
     n_odd = int((labels == -1).sum())

@@ -5,7 +5,6 @@ from numbers import Real
 import numpy as np
 from scipy.stats import false_discovery_control
 from sklearn.base import OutlierMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import _data
@@ -232,10 +231,7 @@ class AutoencoderAnomalyDetector(
         if not resumed:
             # A fit that fails must not leave half of itself beside the last one.
             vars(self).pop("offset_", None)
-            seed = None
-            if self.random_state is not None:
-                seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            self._crossfit = CrossFit(self.n_folds, np.random.default_rng(seed))
+            self._crossfit = CrossFit(self.n_folds, self._new_generator())
         if not (resumed and one_pass):
             self._recent = RecentRows()
         with one_thread():

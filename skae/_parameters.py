@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 
 from ._compat import (
     Interval,
@@ -125,6 +126,13 @@ class AutoencoderParameters(BaseEstimator):
         loss = Loss.registry.get(self.loss) if isinstance(self.loss, str) else self.loss
         tags.input_tags.positive_only = getattr(loss, "positive_only", False)
         return tags
+
+    def _new_generator(self):
+        """Return a generator of its own, seeded by `random_state` or by the system."""
+        seed = None
+        if self.random_state is not None:
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        return np.random.default_rng(seed)
 
     def _check_sizes(self):
         """Check what scikit-learn's constraints cannot: the entries of sequences."""

@@ -163,11 +163,11 @@ class _Distance(Scoring):
     def __init__(self, support_fraction=0.6):
         self.support_fraction = support_fraction
 
-    def features(self, view):
+    def _features(self, view):
         raise NotImplementedError
 
     def fit(self, view, weight):
-        features = self.features(view).numpy()
+        features = self._features(view).numpy()
         spread = _spread(features, weight)
         location, whitening = _concentrate(
             features / spread, weight, self.support_fraction, self.scatter
@@ -177,7 +177,7 @@ class _Distance(Scoring):
 
     def distance(self, view):
         location, whitening = map(torch.from_numpy, (self.location_, self.whitening_))
-        return ((self.features(view) - location) @ whitening).square().sum(1)
+        return ((self._features(view) - location) @ whitening).square().sum(1)
 
 
 class Mahalanobis(_Distance, name="mahalanobis"):
@@ -220,19 +220,7 @@ class Mahalanobis(_Distance, name="mahalanobis"):
     Mahalanobis(support_fraction=0.9)
     """
 
-    def features(self, view):
-        """Return code and residual side by side.
-
-        Parameters
-        ----------
-        view : View
-            Of any rows.
-
-        Returns
-        -------
-        features : Tensor of shape (n, n_components + n_features)
-            What the distance is measured in.
-        """
+    def _features(self, view):
         return torch.cat([view.code, view.residual], dim=1)
 
 
@@ -258,19 +246,7 @@ class Latent(_Distance, name="latent"):
     Latent(support_fraction=0.9)
     """
 
-    def features(self, view):
-        """Return the code.
-
-        Parameters
-        ----------
-        view : View
-            Of any rows.
-
-        Returns
-        -------
-        features : Tensor of shape (n, n_components)
-            What the distance is measured in.
-        """
+    def _features(self, view):
         return view.code
 
 
@@ -298,19 +274,7 @@ class Whitened(_Distance, name="whitened"):
 
     scatter = staticmethod(_diagonal)
 
-    def features(self, view):
-        """Return the residual.
-
-        Parameters
-        ----------
-        view : View
-            Of any rows.
-
-        Returns
-        -------
-        features : Tensor of shape (n, n_features)
-            What the distance is measured in.
-        """
+    def _features(self, view):
         return view.residual
 
 

@@ -9,8 +9,9 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import IsolationForest
 
 from skae import AutoencoderAnomalyDetector
-from skae._calibration import Calibration, Folds, row_keys
+from skae._calibration import Calibration
 from skae._crossfit import _to_net, _view
+from skae._folds import Folds, row_keys
 from skae.scorings import SCORINGS
 
 

@@ -22,7 +22,7 @@ LAYERS = [
     {"_strategies"},
     {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state"},
     {"architectures"},
-    {"scorings", "_attribution", "_calibration"},
+    {"scorings", "_attribution", "_calibration", "_folds"},
     {"_training"},
     {"_parameters"},
     {"_base", "_coding"},

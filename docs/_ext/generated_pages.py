@@ -185,9 +185,7 @@ def benchmark_tables(folder, results):
     (folder / "benchmark_sets.inc").write_text(
         list_table(["Set", "Rows x features", "Geometric mean ratio"], body)
     )
-    left = [[e["set"], e["peer"], e["why"]] for e in about["left_out"]]
-    text = list_table(["Set", "Peer", "Why"], left) if left else "Nothing.\n"
-    (folder / "benchmark_left_out.inc").write_text(text)
+    (folder / "benchmark_left_out.inc").write_text(left_out_table(about))
 
 
 def results_line(about):
@@ -199,6 +197,12 @@ def results_line(about):
         f"{hardware['cores']} cores, {hardware.get('memory_gib', '?')} GiB, one thread; "
         f"{versions}. {about['protocol']}\n"
     )
+
+
+def left_out_table(about):
+    """Return what was not measured, and why."""
+    left = [[e["set"], e["peer"], e["why"]] for e in about["left_out"]]
+    return list_table(["Set", "Peer", "Why"], left) if left else "Nothing.\n"
 
 
 def anomaly_tables(folder, results):
@@ -244,9 +248,7 @@ def anomaly_tables(folder, results):
         body.append([name, f"{n_rows} x {n_features}, {share:.1%}", *cells])
     header = ["Set", "Rows x features, anomalies", *order]
     (folder / "anomaly_sets.inc").write_text(list_table(header, body))
-    left = [[e["set"], e["peer"], e["why"]] for e in about["left_out"]]
-    text = list_table(["Set", "Peer", "Why"], left) if left else "Nothing.\n"
-    (folder / "anomaly_left_out.inc").write_text(text)
+    (folder / "anomaly_left_out.inc").write_text(left_out_table(about))
 
 
 def calibration_tables(folder, results):
