@@ -67,6 +67,7 @@ def centre_and_scale(X, weight):
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
+        NaN is not there, and stays NaN.
     weight : ndarray of shape (n,) or None
 
     Returns
@@ -77,17 +78,36 @@ def centre_and_scale(X, weight):
         The root of the mean variance of the features; 1 where X is constant.
     x : ndarray of shape (n, n_features)
     """
+    missing = np.isnan(X)
+    if missing.any():
+        return _centre_and_scale_observed(X, weight, ~missing)
     largest = max(abs(float(X.max())), abs(float(X.min())))
     # Division first: the squares of numbers above 1e154 do not fit in a float64.
     unit = largest or 1.0
     mean = np.average(X / unit, axis=0, weights=weight) * unit
     x = X - mean
     variance = np.average((x / unit) ** 2, axis=0, weights=weight).mean()
-    scale = math.sqrt(variance) * unit
-    if scale <= 10 * np.finfo(X.dtype).eps * largest:
-        # what is left of a constant X is rounding
-        return mean, 1.0, np.zeros_like(X)
-    return mean, scale, (x / scale).astype(X.dtype)
+    return _scale(x, mean, math.sqrt(variance) * unit, largest, X.dtype)
+
+
+def _centre_and_scale_observed(X, weight, observed):
+    """Do the same with entries that are not there, which stay NaN and count for nothing."""
+    counts = observed * (np.ones(len(X)) if weight is None else weight)[:, None]
+    largest = float(np.nanmax(np.abs(X)))
+    unit = largest or 1.0
+    total = counts.sum(0)
+    filled = np.where(observed, X, 0)
+    mean = ((filled / unit) * counts).sum(0) / np.where(total > 0, total, 1) * unit
+    x = X - mean
+    variance = (np.nan_to_num(x / unit) ** 2 * counts).sum() / total.sum()
+    return _scale(x, mean, math.sqrt(variance) * unit, largest, X.dtype)
+
+
+def _scale(x, mean, scale, largest, dtype):
+    if scale <= 10 * np.finfo(dtype).eps * largest:
+        # What is left of a constant X is rounding; NaN stays.
+        return mean, 1.0, (0 * x).astype(dtype)
+    return mean, scale, (x / scale).astype(dtype)
 
 
 def split_rows(n_rows, fraction, generator):
@@ -107,6 +127,11 @@ def split_rows(n_rows, fraction, generator):
     order = generator.permutation(n_rows)
     n_valid = max(math.ceil(fraction * n_rows), min(_FEWEST_VALID, n_rows // 4))
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+
+
+def some_rows(x, n_rows):
+    """Return at most that many rows, evenly spaced."""
+    return x[:: -(-len(x) // n_rows)]
 
 
 def to_device(x, weight, device):

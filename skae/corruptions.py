@@ -2,12 +2,20 @@
 
 from numbers import Real
 
+import numpy as np
 import torch
 
-from ._compat import Interval
+from ._compat import Interval, StrOptions
 from ._strategies import Strategy
 
-__all__ = ["CORRUPTIONS", "Corruption", "ResidualNoise"]
+__all__ = [
+    "CORRUPTIONS",
+    "Corruption",
+    "Gaussian",
+    "Masking",
+    "ResidualNoise",
+    "SaltAndPepper",
+]
 
 
 class Corruption(Strategy):
@@ -15,7 +23,26 @@ class Corruption(Strategy):
 
     A subclass defines `corrupt`. Rows inside the net are centred and divided by one global scale,
     so that an entry has a variance of 1 on average.
+
+    Attributes
+    ----------
+    denoises : bool
+        Whether corrupted rows are what the net is for: the best epoch is then the one that
+        reconstructs corrupted held-out rows best.
     """
+
+    denoises = True
+
+    def bind(self, x, to_net):
+        """Learn what the corruption needs of the training rows.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, n_features)
+            The rows inside the net.
+        to_net : callable
+            Returns rows of X, of shape (n, n_features), as they are inside the net.
+        """
 
     def corrupt(self, x, error, generator):
         """Return the rows as the encoder is to see them.
@@ -64,11 +91,127 @@ class ResidualNoise(Corruption, name="residual"):
     ResidualNoise(level=0.5)
     """
 
+    denoises = False
     _parameter_constraints: dict = {"level": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, level=0.7):
         self.level = level
 
     def corrupt(self, x, error, generator):
-        noise = torch.empty(x.shape).normal_(std=self.level * error, generator=generator)
-        return x + noise.to(x.device)
+        return x + _normal(x, self.level * error, generator)
+
+
+class Gaussian(Corruption, name="gaussian"):
+    """Gaussian noise of a fixed size on every entry: the denoising autoencoder.
+
+    Parameters
+    ----------
+    level : float, default=0.5
+        Standard deviation of the noise, in units of the root of the features' mean variance.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
+    Autoencoders", JMLR 11, 2010.
+
+    Examples
+    --------
+    >>> from skae.corruptions import Gaussian
+    >>> Gaussian(level=1.0)
+    Gaussian(level=1.0)
+    """
+
+    _parameter_constraints: dict = {"level": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, level=0.5):
+        self.level = level
+
+    def corrupt(self, x, error, generator):
+        return x + _normal(x, self.level, generator)
+
+
+class Masking(Corruption, name="masking"):
+    """Some entries, drawn anew in each step, are set to one value.
+
+    Parameters
+    ----------
+    fraction : float, default=0.3
+        Share of the entries.
+    fill : "mean" or float, default="mean"
+        What they are set to: the feature's mean, or a number in the units of X.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and Composing Robust Features
+    with Denoising Autoencoders", ICML 2008.
+
+    Examples
+    --------
+    >>> from skae.corruptions import Masking
+    >>> Masking(fraction=0.5, fill=0.0)
+    Masking(fill=0.0, fraction=0.5)
+    """
+
+    _parameter_constraints: dict = {
+        "fraction": [Interval(Real, 0, 1, closed="neither")],
+        "fill": [StrOptions({"mean"}), Real],
+    }
+
+    def __init__(self, fraction=0.3, fill="mean"):
+        self.fraction = fraction
+        self.fill = fill
+
+    def bind(self, x, to_net):
+        self.fill_ = np.zeros(x.shape[1])
+        if self.fill != "mean":
+            self.fill_ = to_net(np.full((1, x.shape[1]), float(self.fill)))[0]
+
+    def corrupt(self, x, error, generator):
+        masked = _uniform(x, generator) < self.fraction
+        return torch.where(masked, _like(self.fill_, x), x)
+
+
+class SaltAndPepper(Corruption, name="salt_and_pepper"):
+    """Some entries, drawn anew in each step, are set to the feature's least or largest value.
+
+    Parameters
+    ----------
+    fraction : float, default=0.1
+        Share of the entries, half of them to each end.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
+    Autoencoders", JMLR 11, 2010.
+
+    Examples
+    --------
+    >>> from skae.corruptions import SaltAndPepper
+    >>> SaltAndPepper(fraction=0.2)
+    SaltAndPepper(fraction=0.2)
+    """
+
+    _parameter_constraints: dict = {"fraction": [Interval(Real, 0, 1, closed="neither")]}
+
+    def __init__(self, fraction=0.1):
+        self.fraction = fraction
+
+    def bind(self, x, to_net):
+        self.low_, self.high_ = np.nanmin(x, 0), np.nanmax(x, 0)
+
+    def corrupt(self, x, error, generator):
+        draw = _uniform(x, generator)
+        x = torch.where(draw < self.fraction / 2, _like(self.low_, x), x)
+        return torch.where(draw > 1 - self.fraction / 2, _like(self.high_, x), x)
+
+
+def _normal(x, deviation, generator):
+    return torch.empty(x.shape).normal_(std=deviation, generator=generator).to(x.device)
+
+
+def _uniform(x, generator):
+    return torch.rand(x.shape, generator=generator).to(x.device)
+
+
+def _like(row, x):
+    return torch.as_tensor(row, dtype=x.dtype, device=x.device)

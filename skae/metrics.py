@@ -7,8 +7,8 @@ __all__ = ["explained_variance", "explained_variance_scorer", "reconstruction_er
 
 
 def _check_pair(X, X_reconstructed, sample_weight):
-    X = check_array(X, dtype=np.float64)
-    X_reconstructed = check_array(X_reconstructed, dtype=np.float64)
+    X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+    X_reconstructed = check_array(X_reconstructed, dtype=np.float64, ensure_all_finite="allow-nan")
     if X.shape != X_reconstructed.shape:
         raise ValueError(
             f"X and X_reconstructed must have the same shape, got {X.shape} and "
@@ -17,11 +17,21 @@ def _check_pair(X, X_reconstructed, sample_weight):
     check_consistent_length(X, sample_weight)
     if sample_weight is not None and not np.sum(sample_weight) > 0:
         raise ValueError("The sum of sample_weight must be positive, but all weights are zero.")
+    if np.isnan(X_reconstructed[~np.isnan(X)]).any():
+        raise ValueError("X_reconstructed contains NaN where X has a value.")
     return X, X_reconstructed
 
 
+def _mean(values, observed, sample_weight):
+    """Return the weighted mean of each feature's entries that are there; 0 where none is."""
+    weight = np.ones(len(values)) if sample_weight is None else np.asarray(sample_weight)
+    counts = observed * weight[:, None]
+    total = counts.sum(0)
+    return (np.where(observed, values, 0) * counts).sum(0) / np.where(total > 0, total, 1)
+
+
 def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
-    """Return the mean squared error of an entry of X.
+    """Return the mean squared error of an entry of X; entries that are NaN do not count.
 
     Parameters
     ----------
@@ -49,7 +59,10 @@ def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
     2.0
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
-    return float(np.average(((X - X_reconstructed) ** 2).mean(1), weights=sample_weight))
+    observed = ~np.isnan(X)
+    squares = np.where(observed, (X - X_reconstructed) ** 2, 0).sum(1)
+    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight)
+    return float((weight * squares).sum() / (weight * observed.sum(1)).sum())
 
 
 def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
@@ -78,7 +91,8 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     Notes
     -----
     On PCA's training rows this is the sum of its ``explained_variance_ratio_``. The features are
-    weighted by their variances, as PCA does, and not averaged as equals.
+    weighted by their variances, as PCA does, and not averaged as equals. Entries of X that are NaN,
+    the padding of shorter sequences, do not count.
 
     Examples
     --------
@@ -87,9 +101,10 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     0.5
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
-    error = np.average((X - X_reconstructed) ** 2, axis=0, weights=sample_weight).sum()
-    centred = X - np.average(X, axis=0, weights=sample_weight)
-    variance = np.average(centred**2, axis=0, weights=sample_weight).sum()
+    observed = ~np.isnan(X)
+    error = _mean((X - X_reconstructed) ** 2, observed, sample_weight).sum()
+    centred = X - _mean(X, observed, sample_weight)
+    variance = _mean(centred**2, observed, sample_weight).sum()
     if variance == 0:
         return float(error == 0)
     return float(1 - error / variance)

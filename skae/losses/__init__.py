@@ -1,0 +1,23 @@
+"""Losses of one reconstructed sample, each with the link that maps the net's output to X's units.
+
+A loss is the mean over the features of one sample. Losses with the identity link are computed on X
+centred and divided by one global scale, so that they do not depend on its units; the others on X
+itself, because counts and probabilities have no other unit.
+"""
+
+from ._base import LOSSES, Loss
+from ._errors import AbsoluteError, Huber, SquaredError
+from ._links import BinaryCrossEntropy, Multinomial, Poisson
+from ._tokens import CategoricalCrossEntropy
+
+__all__ = [
+    "LOSSES",
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "CategoricalCrossEntropy",
+    "Huber",
+    "Loss",
+    "Multinomial",
+    "Poisson",
+    "SquaredError",
+]

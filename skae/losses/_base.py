@@ -1,0 +1,205 @@
+"""The kind of strategy that a loss is."""
+
+import torch
+
+from .._strategies import Strategy
+
+
+class Loss(Strategy):
+    """Base class of the reconstruction losses.
+
+    A subclass defines `per_entry`, or `per_sample` if it is no mean over the features. One whose
+    output is not X itself sets ``identity = False`` and defines `link` and `inverse_link`; one that
+    restricts X defines `bind`.
+
+    Attributes
+    ----------
+    identity : bool
+        Whether the net's output is X centred and scaled.
+    positive_only : bool
+        Whether X must not be negative.
+    discrete : bool
+        Whether X holds tokens, which the net sees as indicators.
+    free_scale : float or None
+        The loss of an entry, times this and over its own mean, is minus its log likelihood but for
+        a constant. None: it is so without any scale.
+    """
+
+    identity = True
+    positive_only = False
+    discrete = False
+    free_scale: float | None = None
+
+    @property
+    def entry_width(self):
+        """The number of values that an entry of X is to the net: more than one for tokens."""
+        return 1
+
+    def bind(self, X):
+        """Check that X lies in the loss's domain and learn what the loss needs of it.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            The training data.
+
+        Raises
+        ------
+        ValueError
+            If a value of X is outside the domain.
+        """
+
+    def prepare(self, X):
+        """Return X as the net sees it, and how much each row counts.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            What the net sees.
+        weight : ndarray of shape (n_samples,) or None
+            The weight of each row's likelihood; None where all are equal.
+        """
+        return X, None
+
+    def net_shape(self, shape):
+        """Return the shape in which the net sees a sample.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The sample's own shape.
+
+        Returns
+        -------
+        shape : tuple of int
+            The same, but for tokens.
+        """
+        return shape
+
+    def restore(self, mu):
+        """Return reconstructions in the form of X, where `prepare` gave it another.
+
+        Parameters
+        ----------
+        mu : ndarray of shape (n_samples, n)
+            What `link` returned.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The reconstruction.
+        """
+        return mu
+
+    def link(self, eta):
+        """Map the net's output to the units of X.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+
+        Returns
+        -------
+        mu : Tensor of shape (n, n_features)
+            The reconstruction.
+        """
+        return eta
+
+    def inverse_link(self, mu, mean):
+        """Map a reconstruction, moved into the domain, to the net's output.
+
+        Parameters
+        ----------
+        mu : Tensor of shape (n, n_features)
+            The reconstruction, in the units of X.
+        mean : Tensor of shape (n_features,)
+            The features' means, which say what is a small value.
+
+        Returns
+        -------
+        eta : Tensor of shape (n, n_features)
+            What the net would have put out for it.
+        """
+        return mu
+
+    def per_sample(self, eta, x):
+        """Return the loss of each row.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+        x : Tensor of shape (n, n_features)
+            The target.
+
+        Returns
+        -------
+        loss : Tensor of shape (n,)
+            The mean over the features.
+        """
+        return self.per_entry(eta, x).mean(1)
+
+    def per_entry(self, eta, x):
+        """Return the loss of each entry.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+        x : Tensor of shape (n, n_features)
+            The target.
+
+        Returns
+        -------
+        loss : Tensor of shape (n, n_features)
+            One number an entry.
+        """
+        raise NotImplementedError
+
+    def per_observed(self, eta, x):
+        """Return the loss of each row, over the entries that are there.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+        x : Tensor of shape (n, n_features)
+            The target; NaN is not there.
+
+        Returns
+        -------
+        loss : Tensor of shape (n,)
+            The mean over the observed entries.
+        """
+        observed = ~torch.isnan(x)
+        entries = self.per_entry(eta, torch.nan_to_num(x))
+        observed = observed.unflatten(1, (entries.shape[1], -1))[..., 0]
+        return torch.where(observed, entries, 0.0).sum(1) / observed.sum(1).clamp(min=1)
+
+    def log_likelihood(self, eta, x, noise):
+        """Return the log likelihood of each row, for losses that have one.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+        x : Tensor of shape (n, n_features)
+            The target.
+        noise : float
+            The mean loss of an entry of the training rows, which is the scale of an error.
+
+        Returns
+        -------
+        log_likelihood : Tensor of shape (n,) or None
+            In nats, the densities in the units of the target; None if there is none.
+        """
+        return None
+
+
+LOSSES = Loss.registry

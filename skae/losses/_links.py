@@ -1,0 +1,177 @@
+"""Likelihoods of shares and counts, with their links."""
+
+from numbers import Real
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ._base import Loss
+
+
+def _check_range(feature_range):
+    numbers = [value for value in feature_range if isinstance(value, Real)]
+    if len(feature_range) == len(numbers) == 2 and numbers[0] < numbers[1]:
+        return feature_range
+    raise ValueError(
+        "The 'feature_range' parameter of BinaryCrossEntropy must be two increasing numbers or "
+        f"None, got {feature_range!r}."
+    )
+
+
+def _check_counts(X, name):
+    if np.nanmin(X) < 0:
+        raise ValueError(
+            f"Negative values in data: loss={name!r} needs counts, values of X that are >= 0, but "
+            f"the smallest is {np.nanmin(X):g}."
+        )
+
+
+def log_above(mu, mean):
+    """Return the log of mu, which is kept above a hundredth of the features' mean."""
+    return torch.log(torch.maximum(mu, 0.01 * mean + torch.finfo(mu.dtype).tiny))
+
+
+class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
+    """Cross-entropy of values in [0, 1], with the logit link.
+
+    Parameters
+    ----------
+    feature_range : (float, float) or None, default=(0, 1)
+        The values that count as 0 and 1: X between them is mapped to [0, 1] linearly, and the
+        reconstruction back. None takes the smallest and the largest entry of the training data.
+
+    Notes
+    -----
+    The start is PCA's reconstruction moved into [0.001, 0.999], where the logit is finite.
+
+    Examples
+    --------
+    >>> from skae.losses import BinaryCrossEntropy
+    >>> BinaryCrossEntropy(feature_range=(0, 255))
+    BinaryCrossEntropy(feature_range=(0, 255))
+    """
+
+    identity = False
+    margin = 1e-3
+    _parameter_constraints: dict = {"feature_range": [tuple, None]}
+
+    def __init__(self, feature_range=(0, 1)):
+        self.feature_range = feature_range
+
+    def bind(self, X):
+        smallest, largest = np.nanmin(X), np.nanmax(X)
+        if self.feature_range is not None:
+            low, high = _check_range(self.feature_range)
+        elif hasattr(self, "low_"):
+            low, high = self.low_, self.low_ + self.width_  # later rows must lie in the first ones'
+        else:
+            low, high = smallest, largest
+        if smallest < low or largest > high:
+            raise ValueError(
+                f"loss='binary_cross_entropy' needs values in [{low:g}, {high:g}], but X has "
+                f"values in [{smallest:g}, {largest:g}]. Scale X, or pass "
+                "loss=BinaryCrossEntropy(feature_range=...)."
+            )
+        self.low_, self.width_ = float(low), float(high - low) or 1.0
+
+    def link(self, eta):
+        return self.low_ + self.width_ * torch.sigmoid(eta)
+
+    def inverse_link(self, mu, mean):
+        share = (mu - self.low_) / self.width_
+        return torch.logit(share.clamp(self.margin, 1 - self.margin))
+
+    def per_entry(self, eta, x):
+        target = (x - self.low_) / self.width_
+        return functional.binary_cross_entropy_with_logits(eta, target, reduction="none")
+
+    def log_likelihood(self, eta, x, noise):
+        return -self.per_entry(eta, x).sum(1)
+
+
+class Poisson(Loss, name="poisson"):
+    """Half the Poisson deviance of counts, with the log link.
+
+    Notes
+    -----
+    The start is PCA's reconstruction, at least a hundredth of the feature's mean, where the log is
+    finite.
+
+    References
+    ----------
+    M. Collins, S. Dasgupta, R. E. Schapire, "A Generalization of Principal Components Analysis to
+    the Exponential Family", NIPS 2001.
+
+    Examples
+    --------
+    >>> from skae.losses import Poisson
+    >>> Poisson()
+    Poisson()
+    """
+
+    identity = False
+    positive_only = True
+
+    def bind(self, X):
+        _check_counts(X, "poisson")
+
+    def link(self, eta):
+        return torch.exp(eta)
+
+    def inverse_link(self, mu, mean):
+        return log_above(mu, mean)
+
+    def per_entry(self, eta, x):
+        x = x.clamp(min=0)  # a zero that was centred and back is not quite zero
+        return torch.exp(eta) - x * eta + torch.xlogy(x, x) - x
+
+    def log_likelihood(self, eta, x, noise):
+        x = x.clamp(min=0)
+        return (x * eta - torch.exp(eta) - torch.lgamma(x + 1)).sum(1)
+
+
+class Multinomial(Loss, name="multinomial"):
+    """Half the multinomial deviance of the counts of each row, given its total.
+
+    The net sees and reconstructs proportions: a row divided by its sum. The total of a row is
+    its weight; a row of zeros has none.
+
+    Notes
+    -----
+    ``inverse_transform`` returns proportions and ``reconstruct(X)`` proportions times the totals
+    of X. For a comparison with PCA on the same footing give both rows that sum to one.
+
+    The start is PCA's reconstruction of the proportions, each at least a hundredth of the feature's
+    mean.
+
+    Examples
+    --------
+    >>> from skae.losses import Multinomial
+    >>> Multinomial()
+    Multinomial()
+    """
+
+    identity = False
+    positive_only = True
+
+    def bind(self, X):
+        _check_counts(X, "multinomial")
+        if np.isnan(X).any():
+            raise ValueError(
+                "X has missing steps (NaN): loss='multinomial' is about whole rows and takes none."
+            )
+
+    def prepare(self, X):
+        total = X.sum(1)
+        return X / np.where(total > 0, total, 1)[:, None], total
+
+    def link(self, eta):
+        return torch.softmax(eta, 1)
+
+    def inverse_link(self, mu, mean):
+        return log_above(mu, mean)
+
+    def per_entry(self, eta, x):
+        x = x.clamp(min=0)  # as for counts
+        return torch.xlogy(x, x) - x * torch.log_softmax(eta, 1)
