@@ -1,0 +1,171 @@
+"""Convolutional nets for images and series."""
+
+from math import prod
+from numbers import Integral
+
+from torch import nn
+
+from .._compat import Interval, Options, StrOptions
+from ._base import Architecture
+from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, PadEnd, Permute, Residual
+
+_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+_NORMS = {1: BatchNorm1d, 2: BatchNorm2d}
+
+
+class Convolutional(Architecture, name="convolutional"):
+    """Strided convolutions down to the code, and transposed ones back.
+
+    Each entry of ``hidden_layer_sizes`` is a stage with as many channels that divides the length of
+    the axes by `stride`; a linear layer maps the last maps to the code. The decoder mirrors it.
+
+    ``input_shape`` may be (T,) or (T, F) for series of F values, (H, W) or (C, H, W) for images,
+    of any size. Without an ``input_shape`` a sample is a series (n_features,).
+
+    Parameters
+    ----------
+    kernel_size : int, default=4
+        Side of the kernels.
+    stride : int, default=2
+        By how much a stage shortens an axis; at most `kernel_size`, so that nothing is left out.
+    norm : {"batch"} or None, default=None
+        Normalisation of each channel before the activations of the stages.
+    n_residual_blocks : int, default=0
+        Number of residual blocks, of two convolutions with kernels of side 3, after each stage.
+    n_dims : {1, 2} or None, default=None
+        Axes to move along. None: two where ``input_shape`` has two entries or three, else one;
+        series with a shape (T, F) need ``n_dims=1``.
+    linear_path : bool or "auto", default="auto"
+        Whether a linear encoder and decoder of the whole sample run beside the layers. They carry
+        the PCA start. "auto": with ``init="pca"`` only.
+
+    References
+    ----------
+    J. Masci, U. Meier, D. Cireşan, J. Schmidhuber, "Stacked Convolutional Auto-Encoders for
+    Hierarchical Feature Extraction", ICANN 2011.
+
+    K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoencoderTransformer
+    >>> model = AutoencoderTransformer(
+    ...     8, architecture="convolutional", input_shape=(8, 8), max_iter=2, random_state=0
+    ... )
+    >>> model.fit_transform(load_digits().images).shape
+    (1797, 8)
+    """
+
+    default_sizes = (16, 32, 64)
+    rate = 0.4
+    zeroes = True
+    _parameter_constraints: dict = {
+        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "stride": [Interval(Integral, 1, None, closed="left")],
+        "norm": [StrOptions({"batch"}), None],
+        "n_residual_blocks": [Interval(Integral, 0, None, closed="left")],
+        "n_dims": [Options(Integral, {1, 2}), None],
+        "linear_path": ["boolean", StrOptions({"auto"})],
+    }
+
+    def __init__(
+        self,
+        kernel_size=4,
+        stride=2,
+        norm=None,
+        n_residual_blocks=0,
+        n_dims=None,
+        linear_path="auto",
+    ):
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.norm = norm
+        self.n_residual_blocks = n_residual_blocks
+        self.n_dims = n_dims
+        self.linear_path = linear_path
+
+    def build(self, plan):
+        if self.stride > self.kernel_size:
+            raise ValueError(
+                f"The 'stride' parameter of Convolutional must be at most kernel_size="
+                f"{self.kernel_size}, got {self.stride}."
+            )
+        n_dims, channels, size = self._axes(plan.shape)
+        down, up = [self._arrange(plan.shape, n_dims)], []
+        for width in plan.hidden_layer_sizes:
+            down += [*self._shorten(channels, width, size), *self._after(width, n_dims, plan)]
+            # built from the last layer to the first
+            up = [*self._after(width, n_dims, plan), *self._lengthen(width, channels, size), *up]
+            channels, size = width, self._short(size)
+        n_last = channels * prod(size)
+        first, last = nn.Linear(plan.n_components, n_last), nn.Linear(n_last, plan.n_outputs)
+        backwards = [m for m in up if isinstance(m, _TRANSPOSED[n_dims])]
+        plan.end(last)
+        plan.end(backwards[-1] if backwards else first)
+        if n_dims == 1 and len(plan.shape) == 2:
+            up.append(Permute(0, 2, 1))
+        return (
+            nn.Sequential(*down, nn.Flatten(), last),
+            nn.Sequential(first, nn.Unflatten(1, (channels, *size)), *up),
+        )
+
+    def _short(self, size):
+        return tuple(-(-side // self.stride) for side in size)
+
+    def _padding(self, size):
+        """Return how many zeros go before each axis, as many behind, and how many more behind."""
+        shorts = self._short(size)
+        need = [
+            max(0, (short - 1) * self.stride + self.kernel_size - side)
+            for side, short in zip(size, shorts, strict=True)
+        ]
+        return tuple(n // 2 for n in need), tuple(n % 2 for n in need)
+
+    def _shorten(self, n_in, n_out, size):
+        padding, more = self._padding(size)
+        if any(more):
+            yield PadEnd(more)
+        convolution = _CONVOLUTIONS[len(size)]
+        yield convolution(n_in, n_out, self.kernel_size, self.stride, padding)
+
+    def _lengthen(self, n_in, n_out, size):
+        padding, more = self._padding(size)
+        transposed = _TRANSPOSED[len(size)]
+        yield transposed(n_in, n_out, self.kernel_size, self.stride, padding)
+        if any(more):
+            yield CutEnd(size)
+
+    def _axes(self, shape):
+        """Return the number of axes to move along, the channels, and the axes' lengths."""
+        n_dims = self.n_dims or (1 if len(shape) == 1 else 2)
+        if not n_dims <= len(shape) <= n_dims + 1:
+            raise ValueError(
+                "The 'input_shape' of a Convolutional must be (T,), (T, F), (H, W) or (C, H, W), "
+                f"got {shape!r} with n_dims={self.n_dims!r}."
+            )
+        if n_dims == 1:
+            return 1, (1 if len(shape) == 1 else shape[1]), shape[:1]
+        return 2, (1 if len(shape) == 2 else shape[0]), shape[-2:]
+
+    def _arrange(self, shape, n_dims):
+        """Return a layer that gives flat rows the shape (channels, *axes)."""
+        if len(shape) == n_dims:
+            return nn.Unflatten(1, (1, *shape))
+        if n_dims == 1:
+            return nn.Sequential(nn.Unflatten(1, shape), Permute(0, 2, 1))
+        return nn.Unflatten(1, shape)
+
+    def _after(self, channels, n_dims, plan):
+        """Return the layers behind a stage's convolution; in the decoder they come before it."""
+        layers = [_NORMS[n_dims](channels)] if self.norm else []
+        layers.append(plan.new_activation())
+        for _ in range(self.n_residual_blocks):
+            block = []
+            for _ in range(2):
+                block.append(_CONVOLUTIONS[n_dims](channels, channels, 3, padding=1))
+                block += [_NORMS[n_dims](channels)] if self.norm else []
+                block.append(plan.new_activation())
+            layers.append(Residual(*block))
+        return layers

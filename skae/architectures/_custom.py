@@ -1,0 +1,188 @@
+"""Nets of the user's own."""
+
+import inspect
+
+from torch import nn
+
+from ._base import Architecture
+
+
+class _Call(nn.Module):
+    """A module's method as a module, on rows in the samples' shape."""
+
+    def __init__(self, module, method, shape):
+        super().__init__()
+        self.module = module
+        self.method = method
+        self.shape = shape
+
+    def forward(self, x):
+        return getattr(self.module, self.method)(x.unflatten(1, self.shape))
+
+
+class _OfModules(Architecture):
+    """What the wrappers have in common: modules may use dropout."""
+
+    draws = True
+
+
+class Module(_OfModules):
+    """Any ``nn.Module`` class with the methods ``encode`` and ``decode``.
+
+    A class may also be given as the `architecture` itself, which means ``Module(class)``.
+
+    Parameters
+    ----------
+    module : type
+        A subclass of ``torch.nn.Module``. ``encode`` maps a batch of samples, of shape
+        (n, \\*input_shape) or (n, n_features), centred and divided by one global scale, to codes of
+        shape (n, n_components); ``decode`` maps these back. A penalty may ask ``encode`` for more
+        columns: "variational" for 2 * n_components.
+    **params : dict
+        Arguments of the module. Those of n_features, n_components, n_outputs (the columns of
+        ``encode``), input_shape, hidden_layer_sizes and activation that the module takes and that
+        are not given are passed on.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.architectures import Module
+    >>> class Net(nn.Module):
+    ...     def __init__(self, n_features, n_components, width=16):
+    ...         super().__init__()
+    ...         self.encode = nn.Sequential(
+    ...             nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, n_components)
+    ...         )
+    ...         self.decode = nn.Linear(n_components, n_features)
+    >>> AutoencoderTransformer(architecture=Module(Net, width=8)).get_params()[
+    ...     "architecture__width"
+    ... ]
+    8
+    """
+
+    def __init__(self, module, **params):
+        self.module = module
+        self._params = params
+
+    def get_params(self, deep=True):
+        """Return the class and its arguments.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Makes no difference: arguments are not looked into.
+
+        Returns
+        -------
+        params : dict
+            By name.
+        """
+        return {"module": self.module, **self._params}
+
+    def set_params(self, **params):
+        """Set the class or its arguments.
+
+        Parameters
+        ----------
+        **params : dict
+            By name.
+
+        Returns
+        -------
+        self : Module
+            The wrapper.
+        """
+        self.module = params.pop("module", self.module)
+        self._params = self._params | params
+        return self
+
+    def __repr__(self, N_CHAR_MAX=700):
+        params = "".join(f", {name}={value!r}" for name, value in self._params.items())
+        return f"Module({self.module.__name__}{params})"
+
+    def _validate_params(self):
+        if not (isinstance(self.module, type) and issubclass(self.module, nn.Module)):
+            raise ValueError(
+                "The 'module' parameter of Module must be a subclass of torch.nn.Module, got "
+                f"{self.module!r}."
+            )
+
+    def build(self, plan):
+        known = {
+            "n_features": plan.n_features,
+            "n_components": plan.n_components,
+            "n_outputs": plan.n_outputs,
+            "input_shape": plan.shape,
+            "hidden_layer_sizes": plan.hidden_layer_sizes,
+            "activation": plan.activation,
+        }
+        takes = inspect.signature(self.module.__init__).parameters
+        given = {name: value for name, value in known.items() if name in takes}
+        module = self.module(**(given | self._params))
+        for name in ("encode", "decode"):
+            if not callable(getattr(module, name, None)):
+                raise ValueError(
+                    f"architecture={self!r} needs a method {name!r}, which is not there."
+                )
+        shape = (plan.n_components,)
+        return _Call(module, "encode", plan.shape), _Call(module, "decode", shape)
+
+
+class Pair(_OfModules):
+    """Two modules, an encoder and a decoder.
+
+    A tuple of two modules may also be given as the `architecture` itself. The modules are copied
+    before each fit, which starts with the weights that they have: `random_state` does not draw
+    them.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        Maps a batch of samples, of shape (n, \\*input_shape) or (n, n_features), centred and
+        divided by one global scale, to codes of shape (n, n_components).
+    decoder : torch.nn.Module
+        Maps codes back.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import AutoencoderTransformer
+    >>> pair = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), nn.Linear(2, 4)
+    >>> model = AutoencoderTransformer(2, architecture=pair, max_iter=2, random_state=0)
+    >>> model.fit_transform(load_iris().data).shape
+    (150, 2)
+    """
+
+    def __init__(self, encoder, decoder):
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def _validate_params(self):
+        for name in ("encoder", "decoder"):
+            value = getattr(self, name)
+            if not isinstance(value, nn.Module):
+                raise ValueError(
+                    f"The {name!r} parameter of Pair must be a torch.nn.Module, got {value!r}."
+                )
+
+    def build(self, plan):
+        return (
+            nn.Sequential(nn.Unflatten(1, plan.shape), self.encoder),
+            self.decoder,
+        )
+
+
+def as_architecture(value):
+    """Return what stands for an architecture: wrapped, if it is a class or a pair of modules."""
+    if not isinstance(value, tuple | type):
+        return value
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        return Module(value)
+    if isinstance(value, tuple) and len(value) == 2:
+        return Pair(*value)
+    raise ValueError(
+        "The 'architecture' parameter must be a name, an Architecture, a subclass of "
+        f"torch.nn.Module or a pair of modules, got {value!r}."
+    )

@@ -1,0 +1,146 @@
+"""Recurrent nets for sequences, which may differ in length."""
+
+from numbers import Integral
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from .._compat import Interval, StrOptions
+from ._base import Architecture
+
+_CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class _Encoder(nn.Module):
+    """From sequences to vectors: the last states of the last layer, through a linear layer."""
+
+    def __init__(self, shape, cells, embedding, last):
+        super().__init__()
+        self.shape = shape
+        self.cells = cells
+        self.embedding = embedding
+        self.last = last
+
+    def forward(self, x):
+        x = x.unflatten(1, self.shape)
+        observed = ~torch.isnan(x[:, :, 0])
+        padded = not bool(observed.all())
+        if padded:
+            # A sequence is never shorter than one step, be it one of padding.
+            lengths = observed.sum(1).clamp(min=1).cpu()
+            x = torch.nan_to_num(x)
+        if self.embedding is not None:
+            x = self.embedding(x)
+        for i, cell in enumerate(self.cells):
+            if padded and i == 0:
+                x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            x, state = cell(x)
+        hidden = state[0] if isinstance(state, tuple) else state
+        return self.last(hidden.transpose(0, 1).flatten(1))
+
+
+class _Decoder(nn.Module):
+    """From vectors to sequences: the vector is the input of every step."""
+
+    def __init__(self, n_steps, first, cells, last):
+        super().__init__()
+        self.n_steps = n_steps
+        self.first = first
+        self.cells = cells
+        self.last = last
+
+    def forward(self, z):
+        x = self.first(z)[:, None].expand(-1, self.n_steps, -1)
+        for cell in self.cells:
+            x, _ = cell(x)
+        return self.last(x)
+
+
+class Recurrent(Architecture, name="recurrent"):
+    """Recurrent layers from a sequence to a vector, the code, and back to a sequence.
+
+    The encoder's code comes from the last states of its last layer. The decoder gets the code at
+    every step. Each entry of ``hidden_layer_sizes`` is a layer with as many units.
+
+    ``input_shape`` is (T, F), or (T,) for one value a step; without an ``input_shape`` a sample is
+    a sequence (n_features,). Shorter sequences end in steps of NaN: these count neither in the
+    encoder nor in the loss.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm"}, default="gru"
+        The kind of layer.
+    bidirectional : bool, default=False
+        Whether each layer reads the sequence in both directions.
+    embedding_size : int or None, default=None
+        Width that each step is mapped to, linearly, before the first layer: for tokens, which are
+        as wide as the vocabulary, the size of the embedding. None leaves it out.
+    linear_path : bool or "auto", default="auto"
+        Whether a linear encoder and decoder of the whole sequence run beside the layers. They carry
+        the PCA start. "auto": with ``init="pca"`` only.
+
+    References
+    ----------
+    I. Sutskever, O. Vinyals, Q. V. Le, "Sequence to Sequence Learning with Neural Networks", NIPS
+    2014.
+
+    K. Cho, B. van Merriënboer, C. Gulcehre, D. Bahdanau, F. Bougares, H. Schwenk, Y. Bengio,
+    "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation",
+    EMNLP 2014.
+
+    S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae import AutoencoderTransformer
+    >>> steps = np.arange(20)
+    >>> X = np.sin(np.random.default_rng(0).uniform(0.2, 1.0, (100, 1)) * steps)
+    >>> X[:50, 15:] = np.nan  # shorter sequences
+    >>> model = AutoencoderTransformer(2, architecture="recurrent", max_iter=2, random_state=0)
+    >>> model.fit_transform(X).shape
+    (100, 2)
+    """
+
+    default_sizes = (64,)
+    zeroes = True
+    padded = True
+    _parameter_constraints: dict = {
+        "cell": [StrOptions(set(_CELLS))],
+        "bidirectional": ["boolean"],
+        "embedding_size": [Interval(Integral, 1, None, closed="left"), None],
+        "linear_path": ["boolean", StrOptions({"auto"})],
+    }
+
+    def __init__(self, cell="gru", bidirectional=False, embedding_size=None, linear_path="auto"):
+        self.cell = cell
+        self.bidirectional = bidirectional
+        self.embedding_size = embedding_size
+        self.linear_path = linear_path
+
+    def build(self, plan):
+        if len(plan.shape) > 2 or not plan.hidden_layer_sizes:
+            raise ValueError(
+                "A Recurrent needs sequences, input_shape=(T,) or (T, F), and at least one entry "
+                f"in hidden_layer_sizes; got {plan.shape!r} and {plan.hidden_layer_sizes!r}."
+            )
+        n_steps, width = plan.shape if len(plan.shape) == 2 else (*plan.shape, 1)
+        sizes, n_directions = plan.hidden_layer_sizes, 1 + self.bidirectional
+        embedding, n_inputs = None, width
+        if self.embedding_size is not None:
+            n_inputs = self.embedding_size
+            embedding = nn.Linear(width, n_inputs, bias=False)
+        last = plan.end(nn.Linear(n_directions * sizes[-1], plan.n_outputs))
+        f = _Encoder((n_steps, width), self._cells(n_inputs, sizes), embedding, last)
+        first = nn.Linear(plan.n_components, sizes[-1])
+        last = plan.end(nn.Linear(n_directions * sizes[0], width))
+        return f, _Decoder(n_steps, first, self._cells(sizes[-1], sizes[::-1]), last)
+
+    def _cells(self, n_inputs, sizes):
+        cells = nn.ModuleList()
+        for size in sizes:
+            cell = _CELLS[self.cell]
+            cells.append(cell(n_inputs, size, batch_first=True, bidirectional=self.bidirectional))
+            n_inputs = (1 + self.bidirectional) * size
+        return cells
