@@ -6,25 +6,20 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import clone
 
 from . import _data, _init, _state
-from ._parameters import AutoencoderParameters
-from ._strategies import resolve
-from ._training import Criterion, Net, one_thread, resolve_batch_size, resolve_max_iter
-from .architectures import Architecture, Autoencoder
-from .corruptions import Corruption
-from .losses import Head, Loss
-from .optimizers import Optimizer
-from .schedules import Schedule
+from ._building import CHUNK, NetBuilder
+from ._likelihood import mean_loss
+from ._runtime import one_thread
+from ._training import resolve_batch_size, resolve_max_iter
 
-# Rows that leave or enter the net at once outside of fit: what keeps its layers in the cache.
-_CHUNK = 4096
 # Rows over which the mean Jacobian of the decoder is taken.
 _JACOBIAN_ROWS = 256
+# Training rows whose codes are kept to draw samples like them.
+_KEPT_ROWS = 2000
 
 
-class BaseAutoencoder(AutoencoderParameters):
+class BaseAutoencoder(NetBuilder):
     """Fit and fitted state of an autoencoder.
 
     Think twice before adding something here: the transformer and the detector both carry it.
@@ -43,7 +38,7 @@ class BaseAutoencoder(AutoencoderParameters):
             vars(self).pop("components_", None)
             self._resolve()
         if not (resumed and one_pass):
-            self._resolve_training()
+            self._resolve_training(resumed)
         n_samples = len(X)
         with one_thread():
             X, weight = _data.merge_rows(X, sample_weight)
@@ -53,57 +48,56 @@ class BaseAutoencoder(AutoencoderParameters):
                 weight = totals if weight is None else totals * weight
             if resumed:
                 x = self._to_net(X)
+                self._bind_corruption(x)
             else:
                 self.mean_, self._scale, x = _data.centre_and_scale(X, weight)
-                self._start(x, weight, n_samples)
+                self._start(x, weight, min(n_samples, x.shape[1]))
             rows = _data.to_device(x, weight, self.net_.device)
             if one_pass:
                 best = self._one_pass(rows, started)
             else:
                 best = self._train(rows, resumed, started)
-            self._finish(x, best)
+            self._finish(x, weight, best)
         return self
 
-    def _resolve_training(self):
-        """Turn the parameters that a warm start may change into strategies."""
-        self.corruption_ = None if self.corruption is None else resolve(Corruption, self.corruption)
-        self.optimizer_ = resolve(Optimizer, self.optimizer)
-        self.schedule_ = None if self.schedule is None else resolve(Schedule, self.schedule)
+    def _start(self, x, weight, limit):
+        """Choose the code's width and build the net at its start.
 
-    def _resolve(self):
-        """Turn the parameters that decide what the net is into strategies and a seed."""
-        self.architecture_ = resolve(Architecture, self.architecture)
-        self.loss_function_ = resolve(Loss, self.loss)
-        if self.init == "pca" and not self.architecture_.linear_path:
-            raise ValueError(
-                "init='pca' needs an architecture with linear_path=True. Pass init='random' with "
-                f"architecture={self.architecture_!r}."
-            )
-        self._generator = self._new_generator()
-
-    def _start(self, x, weight, n_samples):
-        """Choose the code's width and build the net at its start."""
-        limit = min(n_samples, x.shape[1])
+        `limit` is the number of components that PCA has at most.
+        """
         n_components = self.n_components
         if n_components is None:
             # Rows that are there twice add no direction, and a weight of 2 must not either.
-            n_components = min(x.shape)
+            n_components = min(limit, *x.shape)
         components = None
         # Drawn for either start, so that the same seed holds out the same rows.
         seed = int(self._generator.integers(np.iinfo(np.int32).max))
         if self.init == "pca" or not isinstance(n_components, Integral):
             kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
-            components = _init.pca_start(x, weight, kept, seed)
+            # The padding of a shorter sequence is the mean.
+            components = _init.pca_start(np.nan_to_num(x), weight, kept, seed)
             n_components = max(len(components), int(n_components))
         self.n_components_ = int(n_components)
         linear = None
+        if self.architecture_.tied and self.n_components_ > limit and self.init == "pca":
+            raise ValueError(
+                f"n_components={self.n_components_} is more than PCA has, {limit}: a tied decoder "
+                "cannot start as PCA with them. Pass Dense(tied=False) or fewer components."
+            )
         if self.init == "pca":
             linear = _init.linear_start(components, self.n_components_, self._generator)
         elif self.architecture_.linear_path is True:
             linear = _init.random_start(x.shape[1], self.n_components_, self._generator)
         self.module_ = self._build_module(linear)
+        if self.penalty_ is not None:
+            self._measure_start(x, weight)
+        self._bind_corruption(x)
         self.net_ = self._build_net()
         self._split_generator = copy.deepcopy(self._generator)
+
+    def _bind_corruption(self, x):
+        if self.corruption_ is not None:
+            self.corruption_.bind(x, self._to_net)
 
     def _train(self, rows, resumed, started):
         """Train on all epochs; return the best one."""
@@ -126,15 +120,16 @@ class BaseAutoencoder(AutoencoderParameters):
         if n_epochs == 0:
             return 0
         net.generator_ = self._torch_generator()
-        best = net.run(
-            train,
-            valid,
-            n_epochs=n_epochs,
-            batch_size=batch_size,
-            schedule=self.schedule_,
-            tol=self.tol,
-            patience=self.n_iter_no_change,
-        )
+        with self._seeded():
+            best = net.run(
+                train,
+                valid,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                schedule=self.schedule_,
+                tol=self.tol,
+                patience=self.n_iter_no_change,
+            )
         if best > 0:
             self._take_weights()
         elif valid is not None:
@@ -153,13 +148,15 @@ class BaseAutoencoder(AutoencoderParameters):
             group["lr"] = net.lr
         net.generator_ = self._torch_generator()
         size = resolve_batch_size(self.batch_size, len(rows.x))
-        net.record(started, train_loss=net.run_epoch(rows, size))
+        with self._seeded():
+            figures = net.run_epoch(rows, size)
+        net.record(started, **figures)
         net.end_epoch(rows, None)
         net.notify("on_train_end", X=rows.x, y=None)
         self._take_weights()
         return net.history[-1, "epoch"]
 
-    def _finish(self, x, best):
+    def _finish(self, x, weight, best):
         self.best_iter_ = best
         self.history_ = [
             {key: value for key, value in row.items() if key != "batches"}
@@ -169,17 +166,25 @@ class BaseAutoencoder(AutoencoderParameters):
         row = self.history_[best]
         self.loss_ = row.get("valid_loss", row["train_loss"])
         self.components_ = self._mean_jacobian(x)
+        self._remember(x, weight)
+
+    def _remember(self, x, weight):
+        """Keep what `sample` and `score_samples` need of the training rows."""
+        p = None if weight is None else weight / weight.sum()
+        some = np.random.default_rng(0).choice(len(x), min(len(x), _KEPT_ROWS), p is not None, p)
+        rows = torch.from_numpy(x[np.sort(some)].astype(np.float64))
+        if self.penalty_ is None or not self.penalty_.prior:
+            with torch.no_grad():
+                self._codes = self.module_.encode(rows).numpy() * self._scale
+        elif self.penalty_.bound:
+            self._noise = mean_loss(self.module_, self.loss_function_, self.penalty_, rows)
 
     def _take_weights(self):
-        self.module_ = copy.deepcopy(self.net_.module_).cpu().double()
-
-    def _torch_generator(self):
-        seed = int(self._generator.integers(np.iinfo(np.int64).max))
-        return torch.Generator().manual_seed(seed)
+        self.module_ = copy.deepcopy(self.net_.module_).cpu().double().eval()
 
     def _mean_jacobian(self, x):
         """Return the derivative of the reconstruction by the code, averaged over rows."""
-        rows = torch.from_numpy(x[:: -(-len(x) // _JACOBIAN_ROWS)].astype(np.float64))
+        rows = torch.from_numpy(_data.some_rows(x, _JACOBIAN_ROWS).astype(np.float64))
         with torch.no_grad():
             z = self.module_.encode(rows)
 
@@ -196,51 +201,17 @@ class BaseAutoencoder(AutoencoderParameters):
     def _decode_to_data(self, z):
         return self.module_.head.to_data(self.module_.decode(z))
 
-    # -- the net ---------------------------------------------------------------------------------
-
-    def _build_module(self, linear):
-        """Build the module in float64, with random hidden layers."""
-        f, g = self.architecture_.build(
-            self.mean_.size,
-            self.n_components_,
-            tuple(int(width) for width in self.hidden_layer_sizes),
-            self.activation,
-            self._torch_generator(),
-            self.init == "pca",
-        )
-        E, D = (None, None) if linear is None else map(_state.as_double, linear)
-        head = Head(self.loss_function_, _state.as_double(self.mean_), self._scale)
-        return Autoencoder(f, g, E, D, head)
-
-    def _build_net(self):
-        """Build the skorch net around a float32 copy of the module."""
-        rate = self.learning_rate
-        net = Net(
-            copy.deepcopy(self.module_).float(),
-            Criterion(self.loss_function_),
-            optimizer=self.optimizer_,
-            lr=self.optimizer_.default_learning_rate if rate == "auto" else float(rate),
-            alpha=self.alpha,
-            gradient_clip=self.gradient_clip,
-            trim=self.trim,
-            corruption=self.corruption_,
-            callbacks=clone(list(self.callbacks or ()), safe=False),
-            device=_state.resolve_device(self.device),
-            verbose=int(self.verbose),
-        )
-        return net.initialize()
-
     # -- rows in and out -------------------------------------------------------------------------
 
     def _to_net(self, X):
         return ((X - self.mean_) / self._scale).astype(X.dtype)
 
-    def _map(self, function, X, width):
+    def _map(self, function, X, width=1):
         """Apply a function of tensors to X's rows, some at a time, in X's own float type."""
         out = np.empty((len(X), width), X.dtype)
         with torch.inference_mode():
-            for start in range(0, len(X), _CHUNK):
-                part = slice(start, start + _CHUNK)
+            for start in range(0, len(X), CHUNK):
+                part = slice(start, start + CHUNK)
                 out[part] = function(X[part]).numpy()
         return out
 
@@ -263,7 +234,7 @@ class BaseAutoencoder(AutoencoderParameters):
         def decode(part):
             return module.head.to_data(module.decode(torch.tensor(part) / self._scale))
 
-        return self._map(decode, Z, self.mean_.size)
+        return self.loss_function_.restore(self._map(decode, Z, self.mean_.size))
 
     # -- scikit-learn's protocols ----------------------------------------------------------------
 
@@ -275,22 +246,25 @@ class BaseAutoencoder(AutoencoderParameters):
         state = dict(super().__getstate__())
         if "net_" in state:
             state["module_"] = _state.to_numpy(self.module_.state_dict())
-            state["net_"] = _state.to_numpy(state["net_"].optimizer_.state_dict())
+            state["net_"] = [
+                _state.to_numpy(optimizer.state_dict()) for optimizer in self.net_.optimizers()
+            ]
         return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
         if "net_" not in state:
             return
-        weights, optimizer = _state.to_torch(state["module_"]), _state.to_torch(state["net_"])
+        weights, optimizers = _state.to_torch(state["module_"]), _state.to_torch(state["net_"])
         # Building draws random layers, which the weights replace: not from the fit's own stream.
         stream, self._generator = self._generator, np.random.default_rng(0)
-        linear = (weights["E"], weights["D"]) if "E" in weights else None
+        linear = (weights["E"], weights.get("D", weights["E"].T)) if "E" in weights else None
         self.module_ = self._build_module(linear)
         self.module_.load_state_dict(weights)
         self._generator = stream
         self.net_ = self._build_net()
-        self.net_.optimizer_.load_state_dict(optimizer)
+        for optimizer, its_state in zip(self.net_.optimizers(), optimizers, strict=True):
+            optimizer.load_state_dict(its_state)
         for row in state.get("history_", []):
             self.net_.history.new_epoch()
             for key, value in row.items():

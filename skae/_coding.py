@@ -68,12 +68,15 @@ class CodingMixin:
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
             ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
+            NaN in the padding of shorter sequences.
         """
         check_is_fitted(self)
         net = self._autoencoder
         X = self._check_rows(X)
         _, totals = net.loss_function_.prepare(X)
         decoded = net._decode(net._encode(X))
+        if net.architecture_.padded:
+            decoded[np.isnan(X)] = np.nan
         return decoded if totals is None else decoded * totals[:, None]
 
     def __sklearn_tags__(self):

@@ -122,7 +122,9 @@ class CrossFit:
                 )
                 for part in _chunks(X)
             ]
-            total += share[:, None] * torch.cat(parts).numpy()
+            # the net may see an entry as several values: a token's indicators
+            shares = torch.cat(parts).numpy().reshape(*X.shape, -1).sum(2)
+            total += share[:, None] * shares
         return total
 
     def knows(self, X):

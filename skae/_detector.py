@@ -13,7 +13,7 @@ from ._coding import CodingMixin
 from ._compat import _fit_context
 from ._crossfit import CrossFit
 from ._parameters import DetectorParameters
-from ._training import one_thread
+from ._runtime import one_thread
 
 # contamination="auto"
 _SHARE = 0.05
@@ -45,15 +45,22 @@ class AutoencoderAnomalyDetector(
         rate; anomalies among them make false alarms rarer. "auto" is 0.05.
     n_folds : int, default=3
         Number of parts of the training rows, and of nets, each trained on one part.
-    architecture : str or Architecture, default="dense"
-        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters.
-    hidden_layer_sizes : array-like of int, default=(128, 64)
-        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them.
+    architecture : str, Architecture, type or tuple, default="dense"
+        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
+        ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
+        `skae.architectures.Module`, and a pair of modules, for `skae.architectures.Pair`.
+    hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them. "auto":
+        half the architecture's ``default_sizes``, (128, 64) for a dense net.
     activation : str, default="silu"
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
-        Shape of one sample, such as ``(H, W)``. Where it is given, arrays of shape
+        Shape of one sample: an image's (H, W) or (C, H, W), a sequence's (T,) or (T, F). Where it
+        is given, arrays of shape
         ``(n_samples, *input_shape)`` are taken too.
+    penalty : str, Penalty or None, default=None
+        What is asked of the codes beside a good reconstruction: a name in
+        `skae.penalties.PENALTIES`, or an object with its own parameters.
     corruption : str, Corruption or None, default=None
         What is done to the input while training; the target stays clean. A name in
         `skae.corruptions.CORRUPTIONS`, an object, or None.
@@ -65,8 +72,8 @@ class AutoencoderAnomalyDetector(
     optimizer : str or Optimizer, default="adam"
         A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
     learning_rate : float or "auto", default="auto"
-        The largest learning rate. "auto" is four times the optimizer's
-        ``default_learning_rate``, because the training is short.
+        The largest learning rate. "auto" is four times the transformer's, because the training is
+        short.
     schedule : str, Schedule or None, default="one_cycle"
         How the learning rate changes during ``fit``: a name in `skae.schedules.SCHEDULES`, an
         object, or None for a constant one.
@@ -134,8 +141,6 @@ class AutoencoderAnomalyDetector(
     honest as ``predict``, and flags exactly the share `contamination` of the training rows, ties
     aside. The least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the
     threshold is the lowest score of a training row.
-
-    Training rows that are anomalies lie at the end of the calibration scores: the threshold is then
 
     ``partial_fit`` trains on its rows once. Thresholds and p-values are then those of the (at most
     4,096) rows given to ``partial_fit`` last.

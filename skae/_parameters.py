@@ -19,9 +19,11 @@ from ._data import n_batches
 from ._strategies import constraints, resolve
 from ._training import resolve_batch_size
 from .architectures import ACTIVATIONS, Architecture
+from .architectures._custom import as_architecture
 from .corruptions import Corruption
 from .losses import Loss
 from .optimizers import Optimizer
+from .penalties import Penalty
 from .schedules import Schedule
 from .scorings import Scoring
 
@@ -40,10 +42,12 @@ class AutoencoderParameters(BaseEstimator):
             Interval(Real, 0, 1, closed="neither"),
             None,
         ],
-        "architecture": constraints(Architecture),
-        "hidden_layer_sizes": ["array-like"],
+        # also what stands for one: an nn.Module class, or a pair of modules
+        "architecture": [*constraints(Architecture), type, tuple],
+        "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
         "activation": [RegistryOptions(ACTIVATIONS)],
         "input_shape": [tuple, list, None],
+        "penalty": [*constraints(Penalty), None],
         "corruption": [*constraints(Corruption), None],
         "loss": constraints(Loss),
         "init": [StrOptions({"pca", "random"})],
@@ -70,10 +74,11 @@ class AutoencoderParameters(BaseEstimator):
         self,
         n_components: int | float | None = 2,
         *,
-        architecture: str | Architecture = "dense",
-        hidden_layer_sizes: tuple[int, ...] = (256, 128),
+        architecture: str | Architecture | type | tuple = "dense",
+        hidden_layer_sizes: tuple[int, ...] | str = "auto",
         activation: str = "silu",
         input_shape: tuple[int, ...] | None = None,
+        penalty: str | Penalty | None = None,
         corruption: str | Corruption | None = "residual",
         loss: str | Loss = "squared_error",
         init: str = "pca",
@@ -100,6 +105,7 @@ class AutoencoderParameters(BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.input_shape = input_shape
+        self.penalty = penalty
         self.corruption = corruption
         self.loss = loss
         self.init = init
@@ -136,13 +142,24 @@ class AutoencoderParameters(BaseEstimator):
 
     def _check_sizes(self):
         """Check what scikit-learn's constraints cannot: the entries of sequences."""
-        for name, width in [("hidden_layer_sizes", w) for w in self.hidden_layer_sizes] + [
+        sizes = () if isinstance(self.hidden_layer_sizes, str) else self.hidden_layer_sizes
+        for name, width in [("hidden_layer_sizes", w) for w in sizes] + [
             ("input_shape", w) for w in self.input_shape or ()
         ]:
             if not isinstance(width, Integral) or width < 1:
                 raise ValueError(
                     f"The {name!r} parameter must hold ints >= 1, got {getattr(self, name)!r}."
                 )
+
+    def _new_architecture(self):
+        """Return a fresh, validated architecture."""
+        return resolve(Architecture, as_architecture(self.architecture))
+
+    def _takes_padding(self):
+        """Return whether rows may end in NaN."""
+        value = self.architecture
+        kind = Architecture.registry.get(value) if isinstance(value, str) else value
+        return getattr(kind, "padded", False)
 
     def _check_fit_input(self, X, sample_weight, reset):
         X = self._check_rows(X, reset=reset, ensure_min_samples=2)
@@ -167,12 +184,40 @@ class AutoencoderParameters(BaseEstimator):
                     f"samples of the shape given as input_shape (now {self.input_shape!r})."
                 )
             X = X.reshape(len(X), -1)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset, **check_params)
+        finite = "allow-nan" if self._takes_padding() else True
+        X = validate_data(
+            self,
+            X,
+            dtype=[np.float64, np.float32],
+            reset=reset,
+            ensure_all_finite=finite,
+            **check_params,
+        )
         if reset and shape is not None and X.shape[1] != np.prod(shape):
             raise ValueError(
                 f"X has {X.shape[1]} features, but input_shape={shape} has {np.prod(shape)}."
             )
+        if self._takes_padding():
+            _check_padding(X, shape or (X.shape[1],))
         return X
+
+
+def _check_padding(X, shape):
+    """Check that what is NaN is the end of a sequence that has a beginning."""
+    missing = np.isnan(X)
+    if not missing.any():
+        return
+    missing = missing.reshape(len(X), shape[0], -1)
+    steps = missing.all(2)
+    if (
+        (missing.any(2) != steps).any()
+        or steps[:, 0].any()
+        or (steps[:, :-1] & ~steps[:, 1:]).any()
+    ):
+        raise ValueError(
+            "X contains NaN elsewhere than in whole steps at the end of a sequence, which is what "
+            f"marks a shorter sequence of input_shape={shape}. Impute the others first."
+        )
 
 
 class DetectorParameters(AutoencoderParameters):
@@ -196,10 +241,11 @@ class DetectorParameters(AutoencoderParameters):
         scoring: str | Scoring = "mahalanobis",
         contamination: float | str = "auto",
         n_folds: int = 3,
-        architecture: str | Architecture = "dense",
-        hidden_layer_sizes: tuple[int, ...] = (128, 64),
+        architecture: str | Architecture | type | tuple = "dense",
+        hidden_layer_sizes: tuple[int, ...] | str = "auto",
         activation: str = "silu",
         input_shape: tuple[int, ...] | None = None,
+        penalty: str | Penalty | None = None,
         corruption: str | Corruption | None = None,
         loss: str | Loss = "squared_error",
         init: str = "random",
@@ -227,6 +273,7 @@ class DetectorParameters(AutoencoderParameters):
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             input_shape=input_shape,
+            penalty=penalty,
             corruption=corruption,
             loss=loss,
             init=init,
@@ -252,15 +299,22 @@ class DetectorParameters(AutoencoderParameters):
         self.contamination = contamination
         self.n_folds = n_folds
 
+    def _takes_padding(self):
+        # A residual that is not there would make a row's distance from the others NaN.
+        return False
+
     def _net_params(self, n_rows):
         """Return the parameters of a net that trains on some rows."""
         own = {"scoring", "contamination", "n_folds", "random_state"}
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
+        if isinstance(self.hidden_layer_sizes, str):
+            sizes = self._new_architecture().default_sizes
+            params["hidden_layer_sizes"] = tuple(width // 2 for width in sizes)
         if self.n_components == "auto":
             params["n_components"] = max(1, round(math.sqrt(self.n_features_in_)))
         if self.learning_rate == "auto":
-            optimizer = resolve(Optimizer, self.optimizer)
-            params["learning_rate"] = _RATE * optimizer.default_learning_rate
+            rate = resolve(Optimizer, self.optimizer).default_learning_rate
+            params["learning_rate"] = _RATE * self._new_architecture().rate * rate
         if self.max_iter == "auto":
             size = resolve_batch_size(self.batch_size, n_rows)
             params["max_iter"] = min(_MOST_EPOCHS, math.ceil(_STEPS / n_batches(n_rows, size)))

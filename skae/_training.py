@@ -1,22 +1,20 @@
-"""The private skorch net: one loop over tensor slices, early stopping, the best epoch."""
+"""The private skorch net's training: epochs, early stopping, the best epoch."""
 
 import copy
 import math
 import sys
 import time
 import traceback
-from contextlib import contextmanager
 from pathlib import Path
 
 import skorch
 import torch
 from scipy import stats
-from threadpoolctl import threadpool_limits
-from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from ._data import batches, n_batches
+from ._data import n_batches
+from ._steps import Steps
 
 # Weights averaged over some fifty steps do better on unseen rows than the last ones, at any rate.
 _DECAY = 0.98
@@ -24,42 +22,8 @@ _DECAY = 0.98
 _DIVERGED = 1e3
 # The level of the test that a gain over the start must pass: one standard error, for many rows.
 _LEVEL = 0.16
-# Rows that tell the reconstruction error well enough to set the size of a corruption by it.
-_ERROR_ROWS = 512
 # What max_iter="auto" aims at: more steps gain little on the benchmark's sets.
 _STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 16_000, 30, 200
-# What a trimmed row counts: with nothing at all, nets were free to explode on such rows.
-_TRIMMED = 0.01
-# Rows evaluated at once.
-_CHUNK = 8192
-
-
-@contextmanager
-def one_thread():
-    """Run torch and BLAS on one thread, then give them back what they had.
-
-    The nets are small enough for one thread to be as fast, more threads wait for each other when
-    a neighbour is busy, and sums over several threads would make a result depend on the machine.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-class Criterion(nn.Module):
-    """The loss of each row, weighted where the rows are."""
-
-    def __init__(self, loss):
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, eta, target, weight=None):
-        loss = self.loss.per_sample(eta, target)
-        return loss if weight is None else loss * weight
 
 
 class WeightAverage:
@@ -70,6 +34,7 @@ class WeightAverage:
     """
 
     def __init__(self, module):
+        self.source = module
         self.module = copy.deepcopy(module)
         self.parameters = list(module.parameters())
         self.averages = [p.detach() for p in self.module.parameters()]
@@ -78,137 +43,14 @@ class WeightAverage:
     def update(self):
         self._update(self.averages, self.parameters, None)
 
+    def take_buffers(self):
+        """Take over what is no parameter, such as the means of batch normalisation."""
+        for mine, its in zip(self.module.buffers(), self.source.buffers(), strict=True):
+            mine.copy_(its)
 
-class Net(skorch.NeuralNet):
-    """The skorch net behind the estimators.
 
-    Takes a built module and strategies instead of classes, trains on `Rows` already on the device,
-    and leaves out what skorch does for each row and each batch.
-
-    Parameters
-    ----------
-    module : nn.Module
-        With ``encode``, ``decode`` and a ``head``.
-    criterion : Criterion
-    optimizer : skae.optimizers.Optimizer
-    lr : float
-    alpha : float
-        Weight decay.
-    gradient_clip : float or None
-        The largest norm of a step's gradient.
-    trim : float
-        Share of each batch's rows, those with the largest losses, that count next to nothing.
-    corruption : skae.corruptions.Corruption or None
-    callbacks : list
-        Skorch callbacks, the net's own to keep.
-    device : str
-    verbose : int
-    """
-
-    def __init__(
-        self,
-        module,
-        criterion,
-        *,
-        optimizer,
-        lr,
-        alpha,
-        gradient_clip,
-        trim,
-        corruption,
-        callbacks,
-        device,
-        verbose,
-    ):
-        super().__init__(
-            module,
-            criterion,
-            optimizer=optimizer,
-            lr=lr,
-            train_split=None,
-            callbacks=callbacks,
-            device=device,
-            verbose=verbose,
-        )
-        self.alpha = alpha
-        self.gradient_clip = gradient_clip
-        self.trim = trim
-        self.corruption = corruption
-
-    @property
-    def _default_callbacks(self):
-        return []
-
-    def initialize_optimizer(self, triggered_directly=None):
-        # Listed once: walking through the modules costs a small net a tenth of a step.
-        self.parameters_ = list(self.module_.parameters())
-        self.optimizer_ = self.optimizer.build(self.parameters_, self.lr, self.alpha)
-        return self
-
-    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        self.history.new_epoch()
-        # The start is epoch 0 and has a row of its own.
-        self.history.record("epoch", len(self.history) - 1)
-
-    def train_step(self, batch, **fit_params):
-        """Take one step and return the loss before it, as a tensor on the device."""
-        self.optimizer_.zero_grad(set_to_none=True)
-        corrupted = None
-        if self.corruption is not None:
-            corrupted = self.corruption.corrupt(batch.x, self.error_, self.generator_)
-        losses = self.loss_of(batch, corrupted=corrupted)
-        if self.trim:
-            losses = losses * _influence(losses, batch.weight, self.trim)
-        loss = losses.mean()
-        loss.backward()
-        if self.callbacks_:
-            named = list(self.module_.named_parameters())
-            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
-        self.optimizer_.step()
-        return {"loss": loss.detach()}
-
-    def loss_of(self, rows, module=None, corrupted=None):
-        """Return the weighted loss of each of some rows.
-
-        Another module can stand in for the net's own, and corrupted rows for the input.
-        """
-        module = module or self.module_
-        eta = module(rows.x if corrupted is None else corrupted)
-        return self.criterion_(eta, module.head.target(rows.x), rows.weight)
-
-    @torch.no_grad()
-    def measure_error(self, rows):
-        """Note the root mean squared error of (a sample of) the rows, for the corruption."""
-        x = rows.x[:: -(-len(rows.x) // _ERROR_ROWS)]
-        residual = self.module_.head.to_net(self.module_(x)) - x
-        self.error_ = residual.square().mean().sqrt().item()
-
-    @torch.no_grad()
-    def evaluate(self, rows, module=None):
-        """Return the weighted loss of each row, computed some rows at a time."""
-        parts = range(0, len(rows.x), _CHUNK)
-        losses = [self.loss_of(rows.take(slice(i, i + _CHUNK)), module) for i in parts]
-        return torch.cat(losses)
-
-    def run_epoch(self, train, batch_size, scheduler=None, average=None):
-        """Train on every row once and return the mean loss of the batches."""
-        if self.corruption is not None:
-            self.measure_error(train)
-        total = torch.zeros((), device=train.x.device)
-        for batch in batches(train, batch_size, self.generator_):
-            if self.callbacks_:
-                self.notify("on_batch_begin", batch=batch, training=True)
-            step = self.train_step(batch)
-            if scheduler is not None:
-                scheduler.step()
-            if average is not None:
-                average.update()
-            if self.callbacks_:
-                self.notify("on_batch_end", batch=batch, training=True, **step)
-            total += step["loss"]
-        return total.item() / n_batches(len(train.x), batch_size)
+class Net(Steps):
+    """The skorch net behind the estimators: see `Steps` for its parameters."""
 
     def record(self, started, **values):
         """Write an epoch's figures to the history and stop if the loss is lost."""
@@ -228,10 +70,10 @@ class Net(skorch.NeuralNet):
         """Make the start epoch 0 of the history."""
         self.history.new_epoch()
         self.history.record("epoch", 0)
-        losses = {"train_loss": self.evaluate(train).mean().item()}
+        figures = self.figures("train", train)
         if valid is not None:
-            losses["valid_loss"] = self.evaluate(valid).mean().item()
-        self.record(started, **losses)
+            figures |= self.figures("valid", valid, seen=self.unseen(valid))
+        self.record(started, **figures)
 
     def run(self, train, valid, *, n_epochs, batch_size, schedule, tol, patience):
         """Train, and end with the weights of the best epoch where rows are held out.
@@ -265,17 +107,23 @@ class Net(skorch.NeuralNet):
         monitor = "train_loss" if valid is None else "valid_loss"
         best, best_loss, best_state = 0, self.history[-1, monitor], None
         since, target = 0, best_loss
-        start_losses = None if valid is None else self.evaluate(valid)
+        seen = start_losses = None
+        if valid is not None:
+            seen = self.unseen(valid)
+            start_losses, _ = self.evaluate(valid, seen=seen)
         self.notify("on_train_begin", X=train.x, y=None)
         for epoch in self._progress(n_epochs):
             started = time.perf_counter()
             self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
             step_scheduler = scheduler if every_step else None
-            losses = {"train_loss": self.run_epoch(train, batch_size, step_scheduler, average)}
+            figures = self.run_epoch(
+                train, batch_size, step_scheduler, average, epoch - 1, n_epochs
+            )
             if valid is not None:
-                losses["valid_loss"] = self.evaluate(valid, average.module).mean().item()
-            self.record(started, **losses)
-            loss = losses[monitor]
+                average.take_buffers()
+                figures |= self.figures("valid", valid, average.module, seen)
+            self.record(started, **figures)
+            loss = figures[monitor]
             if loss < best_loss or valid is None:
                 best, best_loss = epoch, loss
                 if valid is not None:
@@ -287,7 +135,7 @@ class Net(skorch.NeuralNet):
                 break
         if best_state is not None:
             self.module_.load_state_dict(best_state)
-            if not _is_gain(start_losses, self.evaluate(valid)):
+            if not _is_gain(start_losses, self.evaluate(valid, seen=seen)[0]):
                 best = 0
         self.notify("on_train_end", X=train.x, y=None)
         return best
@@ -338,18 +186,6 @@ def _is_gain(start, best):
     gain = torch.log(start + tiny) - torch.log(best + tiny)
     error = gain.std().item() / math.sqrt(n_rows)
     return gain.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
-
-
-def _influence(losses, weight, trim):
-    """Return how much each row counts in a step: next to nothing for those with large losses."""
-    losses = losses.detach()
-    if weight is not None:
-        # A row is judged by its own loss, not by its weight.
-        losses = losses / weight
-    n_kept = max(1, round((1 - trim) * len(losses)))
-    influence = torch.full_like(losses, _TRIMMED)
-    influence[torch.topk(losses, n_kept, largest=False)[1]] = 1.0
-    return influence
 
 
 def _copy_state(module):

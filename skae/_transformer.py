@@ -1,5 +1,6 @@
 """The autoencoder as a transformer: PCA's interface."""
 
+import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -7,10 +8,15 @@ from . import metrics
 from ._base import BaseAutoencoder
 from ._coding import CodingMixin
 from ._compat import _fit_context
+from ._generation import GenerationMixin
 
 
 class AutoencoderTransformer(
-    CodingMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder
+    CodingMixin,
+    GenerationMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseAutoencoder,
 ):
     """Nonlinear dimensionality reduction that starts as PCA and only gets better.
 
@@ -27,15 +33,23 @@ class AutoencoderTransformer(
         Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
         variance. None: ``min(n_samples, n_features)``, as PCA, where equal rows count once. A code
         wider than that is allowed: PCA fills the first components and the rest start at random.
-    architecture : str or Architecture, default="dense"
-        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters.
-    hidden_layer_sizes : array-like of int, default=(256, 128)
-        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them.
+    architecture : str, Architecture, type or tuple, default="dense"
+        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
+        ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
+        `skae.architectures.Module`, and a pair of modules, for `skae.architectures.Pair`.
+    hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them. Units,
+        channels of a convolutional net, units of a recurrent one. "auto": the architecture's
+        ``default_sizes``, (256, 128) for a dense net.
     activation : str, default="silu"
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
-        Shape of one sample, such as ``(H, W)``. Where it is given, ``fit``, ``transform`` and the
+        Shape of one sample: an image's (H, W) or (C, H, W), a sequence's (T,) or (T, F). Where it
+        is given, ``fit``, ``transform`` and the
         others also take arrays of shape ``(n_samples, *input_shape)``; what they return is 2-D.
+    penalty : str, Penalty or None, default=None
+        What is asked of the codes beside a good reconstruction: a name in
+        `skae.penalties.PENALTIES`, or an object with its own parameters.
     corruption : str, Corruption or None, default="residual"
         What is done to the input while training; the target stays clean. A name in
         `skae.corruptions.CORRUPTIONS`, an object, or None.
@@ -47,8 +61,8 @@ class AutoencoderTransformer(
     optimizer : str or Optimizer, default="adam"
         A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
     learning_rate : float or "auto", default="auto"
-        The largest learning rate. "auto" is the optimizer's ``default_learning_rate``. X is scaled
-        inside, so its units do not matter.
+        The largest learning rate. "auto" is the optimizer's ``default_learning_rate`` times
+        the architecture's ``rate``. X is scaled inside, so its units do not matter.
     schedule : str, Schedule or None, default="one_cycle"
         How the learning rate changes during ``fit``: a name in `skae.schedules.SCHEDULES`, an
         object, or None for a constant one.
@@ -103,10 +117,11 @@ class AutoencoderTransformer(
         The epoch whose weights are kept; 0 is the start.
     history_ : list of dict
         One a epoch, epoch 0 being the start: ``epoch``, ``train_loss``, ``valid_loss`` (with
-        `early_stopping`), ``learning_rate`` and ``duration`` in seconds.
+        `early_stopping`), ``learning_rate`` and ``duration`` in seconds. With a `penalty` also each
+        term of the losses, such as ``train_reconstruction`` and ``valid_divergence``.
     loss_ : float
         Loss at the best epoch: on the held-out rows if there are any, else on the training rows.
-    architecture_, corruption_, loss_function_, optimizer_, schedule_ : strategies
+    architecture_, corruption_, loss_function_, optimizer_, penalty_, schedule_ : strategies
         What the parameters of the same name stand for.
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.
@@ -126,6 +141,13 @@ class AutoencoderTransformer(
     -----
     Losses in `history_` are in the units inside: X centred and divided by the root of its mean
     variance, so that predicting the mean has a squared error of 1.
+
+    The promise about unseen rows is about the loss that is asked for. A `penalty` is a part of it,
+    and a `corruption` that denoises compares reconstructions of corrupted rows.
+
+    With ``loss="categorical_cross_entropy"`` X holds tokens, which the net sees as indicators:
+    `mean_` and `components_` have a column for each token at each position, and ``score`` is the
+    share of the tokens that are reconstructed.
 
     Equal rows are merged into one with their summed weight, and the order of the rows is not used:
     a weight of 2 is a row given twice and a weight of 0 a row left out, to the last bit, and a row
@@ -226,11 +248,16 @@ class AutoencoderTransformer(
         -------
         share : float
             At most 1, which is best. Comparable with PCA through
-            `skae.metrics.explained_variance_scorer`.
+            `skae.metrics.explained_variance_scorer`. With
+            ``loss="categorical_cross_entropy"``, the share of the tokens that are reconstructed.
         """
         check_is_fitted(self)
         X = self._check_rows(X)
-        return metrics.explained_variance(X, self.reconstruct(X), sample_weight)
+        rebuilt = self.reconstruct(X)
+        if self.loss_function_.discrete:
+            right = np.where(np.isnan(X), np.nan, rebuilt == X)
+            return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
+        return metrics.explained_variance(X, rebuilt, sample_weight)
 
     # scikit-learn's set_output wraps what stands in the class itself.
     transform = CodingMixin.transform

@@ -10,10 +10,11 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
-from skae.architectures import Dense
-from skae.corruptions import ResidualNoise
-from skae.losses import Huber
+from skae.architectures import Convolutional, Dense, Recurrent
+from skae.corruptions import Masking, ResidualNoise
+from skae.losses import CategoricalCrossEntropy, Huber
 from skae.optimizers import SGD, Adam
+from skae.penalties import MMD, Sparse, Variational
 from skae.schedules import OneCycle, Plateau, Step
 from skae.scorings import Mahalanobis
 
@@ -24,10 +25,11 @@ def fit(X, **params):
 
 BAD_PARAMETERS = [
     ("n_components", [0, -1, 1.5, 0.0, "two"]),
-    ("architecture", ["dens", 3, Dense]),
-    ("hidden_layer_sizes", [8, (8, 0), (8, 2.5), ("a",)]),
+    ("architecture", ["dens", 3, Dense, ()]),
+    ("hidden_layer_sizes", [8, "wide", (8, 0), (8, 2.5), ("a",)]),
     ("activation", ["sin", None]),
     ("input_shape", [4, (2, 0), (2.5,)]),
+    ("penalty", ["l1", 0.1, Sparse]),
     ("corruption", ["salt", 0.1, ResidualNoise]),
     ("loss", ["mse", None, Huber]),
     ("init", ["zeros", None]),
@@ -94,7 +96,17 @@ def test_a_bad_support_fraction_is_named(fraction, iris):
         ("schedule", Plateau(factor=2), "factor"),
         ("schedule", Step(n_steps=0), "n_steps"),
         ("architecture", Dense(linear_path="yes"), "linear_path"),
+        ("architecture", Dense(dropout=1.0), "dropout"),
+        ("architecture", Dense(norm="group"), "norm"),
+        ("architecture", Convolutional(kernel_size=0), "kernel_size"),
+        ("architecture", Recurrent("rnn"), "cell"),
+        ("penalty", Sparse("l2"), "kind"),
+        ("penalty", Variational(beta=0), "beta"),
+        ("penalty", MMD(max_rows=1), "max_rows"),
         ("corruption", ResidualNoise(level=0), "level"),
+        ("corruption", Masking(fraction=1), "fraction"),
+        ("corruption", Masking(fill="zero"), "fill"),
+        ("loss", CategoricalCrossEntropy(n_tokens=1), "n_tokens"),
     ],
 )
 def test_a_bad_parameter_of_a_strategy_is_named(parameter, strategy, name, iris):

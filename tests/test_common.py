@@ -2,14 +2,32 @@
 
 import pytest
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from torch import nn
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
-from skae.architectures import ACTIVATIONS, ARCHITECTURES, Dense
+from skae.architectures import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    Convolutional,
+    Dense,
+    Module,
+    Recurrent,
+)
 from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES, BinaryCrossEntropy
 from skae.optimizers import OPTIMIZERS
+from skae.penalties import PENALTIES
 from skae.schedules import SCHEDULES
 from skae.scorings import SCORINGS
+
+
+class Net(nn.Module):
+    """A module of a user's own."""
+
+    def __init__(self, n_features, n_components):
+        super().__init__()
+        self.encode = nn.Sequential(nn.Linear(n_features, 8), nn.Tanh(), nn.Linear(8, n_components))
+        self.decode = nn.Linear(n_components, n_features)
 
 
 def make(estimator=AutoencoderTransformer, **params):
@@ -31,7 +49,16 @@ EVERY_STRATEGY = [
     *(make(schedule=name) for name in [*SCHEDULES, None]),
     *(make(architecture=name) for name in ARCHITECTURES),
     *(make(corruption=name) for name in [*CORRUPTIONS, None]),
+    *(make(penalty=name) for name in PENALTIES),
+    make(penalty="variational", architecture="convolutional"),
     make(architecture=Dense(linear_path=True), init="random"),
+    make(architecture=Dense(norm="batch", dropout=0.1, decoder_hidden_layer_sizes=(5,))),
+    # more components than features cannot be tied: some checks have one feature
+    make(architecture=Dense(tied=True), n_components=1),
+    make(architecture=Convolutional(norm="batch", n_residual_blocks=1)),
+    make(architecture=Recurrent("lstm", bidirectional=True)),
+    make(architecture=Net),
+    make(architecture=Module(Net), penalty="contractive", init="random"),
     make(init="random"),
     make(early_stopping=False),
     make(batch_size=None, optimizer="sgd", schedule="plateau", early_stopping=False),
@@ -43,12 +70,15 @@ EVERY_STRATEGY = [
         for scoring in SCORINGS
         for architecture in ARCHITECTURES
     ),
-    # scikit-learn's checks of detectors have negative data, whatever the tags say of counts
+    # scikit-learn's checks of detectors have negative data, whatever the tags say of counts, and
+    # numbers that are all distinct, which are no tokens
     *(
         make_detector(loss=name, scoring="reconstruction")
         for name, loss in LOSSES.items()
-        if not loss.positive_only
+        if not (loss.positive_only or loss.discrete)
     ),
+    *(make_detector(penalty=name) for name in PENALTIES),
+    make_detector(architecture=Net),
     make_detector(init="pca", early_stopping=True, corruption="residual", trim=0.0),
     make_detector(n_folds=5, contamination=0.1, n_components=None),
     make_detector(batch_size=None, optimizer="sgd", schedule=None),

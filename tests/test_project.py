@@ -5,6 +5,7 @@ import doctest
 import importlib
 import inspect
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpydoc.validate import validate
 
 import skae
 from skae._strategies import Strategy
+from skae.architectures import ARCHITECTURES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "skae").rglob("*.py"))
@@ -20,12 +22,15 @@ SOURCES = sorted((ROOT / "skae").rglob("*.py"))
 LAYERS = [
     {"_version", "_compat"},
     {"_strategies"},
-    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state"},
+    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state", "_runtime"},
     {"architectures"},
-    {"scorings", "_attribution", "_calibration", "_folds"},
+    {"penalties"},
+    {"scorings", "_attribution", "_calibration", "_folds", "_likelihood"},
+    {"_steps"},
     {"_training"},
     {"_parameters"},
-    {"_base", "_coding"},
+    {"_building"},
+    {"_base", "_coding", "_generation"},
     {"metrics"},
     {"_transformer"},
     {"_crossfit"},
@@ -43,6 +48,7 @@ PUBLIC_MODULES = [
     "skae.losses",
     "skae.metrics",
     "skae.optimizers",
+    "skae.penalties",
     "skae.plotting",
     "skae.schedules",
     "skae.scorings",
@@ -130,6 +136,21 @@ def test_examples_run(name):
     assert tests or is_abstract(thing), f"{name} has no example"
     for test in tests:
         assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs/variants").glob("*.rst")), ids=lambda page: page.stem
+)
+def test_code_of_the_variants_runs(page):
+    registry = dict(ARCHITECTURES)
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", page.read_text())
+    assert blocks or page.stem == "index"
+    names = {}
+    for block in blocks:
+        exec(textwrap.dedent(block), names)
+    # what a page registers is its own
+    for name in ARCHITECTURES.keys() - registry:
+        del ARCHITECTURES[name]
 
 
 def test_readme_code_runs(tmp_path, monkeypatch):

@@ -1,0 +1,37 @@
+"""The evidence lower bound of rows under a net whose penalty has one."""
+
+import torch
+
+from .penalties import Coding
+
+
+def _coding(module, x, generator):
+    k, outputs = module.n_components, module.outputs(x)
+    return Coding(x, outputs[:, :k], outputs[:, k:], module, 1.0, generator, 1.0, False)
+
+
+@torch.no_grad()
+def mean_loss(module, loss, penalty, x):
+    """Return the mean loss of an entry when codes are drawn from the rows' distributions."""
+    coding = _coding(module, x, torch.Generator().manual_seed(0))
+    eta = module.decode(penalty.draw(coding))
+    target = module.head.target(x)
+    return (loss.per_observed if module.head.padded else loss.per_sample)(eta, target).mean().item()
+
+
+@torch.no_grad()
+def lower_bound(module, loss, penalty, x, noise, n_draws):
+    """Return the evidence lower bound of each row, in the units inside the net.
+
+    Every row gets the same draws of the standard normal distribution, so that its figure does not
+    depend on the rows beside it.
+    """
+    target = module.head.target(x)
+    total = torch.zeros(len(x), dtype=x.dtype)
+    coding = _coding(module, x, None)
+    normal = torch.Generator().manual_seed(0)
+    for _ in range(n_draws):
+        row = torch.randn(1, module.n_components, generator=normal, dtype=x.dtype)
+        coding.noise = lambda *shape, row=row: row.expand(shape)
+        total += loss.log_likelihood(module.decode(penalty.draw(coding)), target, noise)
+    return total / n_draws - penalty.divergence(coding)

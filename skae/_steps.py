@@ -1,0 +1,280 @@
+"""The private skorch net: its loss, a step, an epoch."""
+
+from collections import Counter
+
+import skorch
+import torch
+from torch import nn
+
+from ._data import batches, n_batches, some_rows
+from .penalties import Coding
+
+# Rows that tell the reconstruction error well enough to set the size of a corruption by it.
+_ERROR_ROWS = 512
+# What a trimmed row counts: with nothing at all, nets were free to explode on such rows.
+_TRIMMED = 0.01
+# What is drawn to evaluate a loss: the same at each epoch.
+_EVALUATION_SEED = 0
+# Rows evaluated at once.
+_CHUNK = 8192
+
+
+class Criterion(nn.Module):
+    """The reconstruction loss of each row."""
+
+    def __init__(self, loss, padded):
+        super().__init__()
+        self.per_row = loss.per_observed if padded else loss.per_sample
+        self.loss = loss
+
+    def forward(self, eta, target):
+        return self.per_row(eta, target)
+
+
+class Steps(skorch.NeuralNet):
+    """The skorch net behind the estimators, as far as one epoch goes.
+
+    Takes a built module and strategies instead of classes, trains on `Rows` already on the device,
+    and leaves out what skorch does for each row and each batch.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With ``encode``, ``decode`` and a ``head``.
+    criterion : Criterion
+    optimizer : skae.optimizers.Optimizer
+    lr : float
+    alpha : float
+        Weight decay.
+    gradient_clip : float or None
+        The largest norm of a step's gradient.
+    trim : float
+        Share of each batch's rows, those with the largest losses, that count next to nothing.
+    corruption : skae.corruptions.Corruption or None
+    penalty : skae.penalties.Penalty or None
+    callbacks : list
+        Skorch callbacks, the net's own to keep.
+    device : str
+    verbose : int
+    """
+
+    def __init__(
+        self,
+        module,
+        criterion,
+        *,
+        optimizer,
+        lr,
+        alpha,
+        gradient_clip,
+        trim,
+        corruption,
+        penalty,
+        callbacks,
+        device,
+        verbose,
+    ):
+        super().__init__(
+            module,
+            criterion,
+            optimizer=optimizer,
+            lr=lr,
+            train_split=None,
+            callbacks=callbacks,
+            device=device,
+            verbose=verbose,
+        )
+        self.alpha = alpha
+        self.gradient_clip = gradient_clip
+        self.trim = trim
+        self.corruption = corruption
+        self.penalty = penalty
+        # The root mean squared error of training rows, lately.
+        self.error_ = 0.0
+        # The share of the training that is over, for penalties that change with it.
+        self.progress_ = 0.0
+
+    @property
+    def _default_callbacks(self):
+        return []
+
+    def initialize_optimizer(self, triggered_directly=None):
+        # Listed once: walking through the modules costs a small net a tenth of a step.
+        self.parameters_ = self.module_.own_parameters()
+        self.optimizer_ = self.optimizer.build(self.parameters_, self.lr, self.alpha)
+        critic = self.module_.critic
+        self.critic_optimizer_ = None if critic is None else critic.build_optimizer()
+        return self
+
+    def optimizers(self):
+        """Return the optimizer, and the critic's if there is one."""
+        return [o for o in (self.optimizer_, self.critic_optimizer_) if o is not None]
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.history.new_epoch()
+        # The start is epoch 0 and has a row of its own.
+        self.history.record("epoch", len(self.history) - 1)
+
+    def train_step(self, batch, **fit_params):
+        """Take one step and return the loss before it and its terms, as tensors on the device."""
+        self.optimizer_.zero_grad(set_to_none=True)
+        seen = self.corrupted(batch.x, self.generator_)
+        losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
+        if self.trim:
+            losses = losses * _influence(losses, batch.weight, self.trim)
+        loss = losses.mean()
+        loss.backward()
+        if self.callbacks_:
+            named = list(self.module_.named_parameters())
+            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        if self.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
+        self.optimizer_.step()
+        if self.critic_optimizer_ is not None:
+            terms["critic"] = self.critic_step(batch.x if seen is None else seen)
+        return {"loss": loss.detach(), **terms}
+
+    def critic_step(self, x):
+        """Let the penalty's critic take one step, and return its loss before it."""
+        with torch.no_grad():
+            outputs = self.module_.outputs(x)
+        self.critic_optimizer_.zero_grad(set_to_none=True)
+        loss = self.penalty.critic_loss(self.coding(x, outputs, self.module_, self.generator_))
+        loss.backward()
+        self.critic_optimizer_.step()
+        return loss.detach()
+
+    def corrupted(self, x, generator):
+        """Return rows as the encoder is to see them, or None where that is as they are."""
+        if self.corruption is None:
+            return None
+        corrupted = self.corruption.corrupt(x, self.error_, generator)
+        # padding stays what it is
+        return torch.where(torch.isnan(x), x, corrupted) if self.module_.head.padded else corrupted
+
+    def unseen(self, valid):
+        """Return held-out rows as the net will see them: corrupted, if that is what it is for."""
+        if self.corruption is None or not self.corruption.denoises:
+            return None
+        generator = torch.Generator().manual_seed(_EVALUATION_SEED)
+        return self.corrupted(valid.x, generator)
+
+    def coding(self, x, outputs, module, generator, training=True):
+        """Return what a penalty is to see of some rows."""
+        k = module.n_components
+        loss = self.criterion_.loss
+        temperature = 1.0
+        if loss.free_scale is not None:
+            temperature = loss.free_scale * module.start_loss
+        # the loss is a mean over the entries
+        temperature = temperature / (x.shape[1] / loss.entry_width)
+        return Coding(
+            x,
+            outputs[:, :k],
+            outputs[:, k:],
+            module,
+            temperature,
+            generator,
+            self.progress_,
+            training,
+        )
+
+    def losses_of(self, rows, module, seen=None, generator=None, training=True):
+        """Return the weighted loss of each of some rows, and the mean of each of its terms.
+
+        Parameters
+        ----------
+        rows : Rows
+        module : nn.Module
+            The net's own or one that stands in for it.
+        seen : Tensor or None
+            The corrupted rows, if they are.
+        generator : torch.Generator
+        training : bool
+            Whether a step is taken.
+        """
+        x = rows.x if seen is None else seen
+        target = module.head.target(rows.x)
+        terms = {}
+        if self.penalty is None:
+            losses = self.criterion_(module(x), target)
+        else:
+            coding = self.coding(x, module.outputs(x), module, generator, training)
+            losses = self.criterion_(module.decode(self.penalty.draw(coding)), target)
+            terms = {"reconstruction": losses, **self.penalty.terms(coding)}
+            losses = sum(terms.values())
+        if rows.weight is not None:
+            losses = losses * rows.weight
+            terms = {name: term * rows.weight for name, term in terms.items()}
+        return losses, {name: term.detach().mean() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def measure_error(self, rows):
+        """Note the root mean squared error of (a sample of) the rows, for the corruption."""
+        x = some_rows(rows.x, _ERROR_ROWS)
+        self.module_.eval()
+        residual = self.module_.head.to_net(self.module_(x)) - x
+        self.error_ = residual.square().nanmean().sqrt().item()
+
+    @torch.no_grad()
+    def evaluate(self, rows, module=None, seen=None):
+        """Return the loss of each row and the means of its terms, computed some rows at a time.
+
+        What is drawn is the same each time, so that epochs can be compared.
+        """
+        module = module or self.module_
+        module.eval()
+        generator = torch.Generator().manual_seed(_EVALUATION_SEED)
+        losses, terms = [], Counter()
+        for start in range(0, len(rows.x), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            own = rows.take(part)
+            loss, means = self.losses_of(
+                own, module, None if seen is None else seen[part], generator, training=False
+            )
+            losses.append(loss)
+            for name, mean in means.items():
+                terms[name] += mean.item() * len(loss) / len(rows.x)
+        return torch.cat(losses), terms
+
+    def figures(self, kind, rows, module=None, seen=None):
+        """Return the mean loss and its terms, by the names that the history has them under."""
+        losses, terms = self.evaluate(rows, module, seen)
+        return {f"{kind}_loss": losses.mean().item()} | {
+            f"{kind}_{name}": value for name, value in terms.items()
+        }
+
+    def run_epoch(self, train, batch_size, scheduler=None, average=None, epoch=1, n_epochs=1):
+        """Train on every row once and return the mean loss of the batches and its terms."""
+        if self.corruption is not None:
+            self.measure_error(train)
+        self.module_.train()
+        totals = {}
+        n_steps = n_batches(len(train.x), batch_size)
+        for i, batch in enumerate(batches(train, batch_size, self.generator_)):
+            self.progress_ = (epoch + i / n_steps) / n_epochs
+            if self.callbacks_:
+                self.notify("on_batch_begin", batch=batch, training=True)
+            step = self.train_step(batch)
+            if scheduler is not None:
+                scheduler.step()
+            if average is not None:
+                average.update()
+            if self.callbacks_:
+                self.notify("on_batch_end", batch=batch, training=True, **step)
+            for name, value in step.items():
+                totals[name] = totals[name] + value if i else value
+        self.module_.eval()
+        return {f"train_{name}": value.item() / n_steps for name, value in totals.items()}
+
+
+def _influence(losses, weight, trim):
+    """Return how much each row counts in a step: next to nothing for those with large losses."""
+    losses = losses.detach()
+    if weight is not None:
+        # A row is judged by its own loss, not by its weight.
+        losses = losses / weight
+    n_kept = max(1, round((1 - trim) * len(losses)))
+    influence = torch.full_like(losses, _TRIMMED)
+    influence[torch.topk(losses, n_kept, largest=False)[1]] = 1.0
+    return influence
