@@ -4,7 +4,6 @@ A peer is a function of the training rows, the code's width and the seed; it ret
 Adding one is one function with the decorator.
 """
 
-import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from skae import AutoencoderTransformer
+from skae.architectures import Dense
 
 
 @dataclass
@@ -49,7 +49,7 @@ def peer(name, package, max_cells=float("inf")):
 
 def widths():
     """Return the hidden widths of skae's default, which all nets get."""
-    return inspect.signature(AutoencoderTransformer).parameters["hidden_layer_sizes"].default
+    return Dense.default_sizes
 
 
 @peer("PCA", "sklearn")

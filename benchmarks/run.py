@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .tasks import TASKS
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "pyod")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "pyod", "scikit-image")
 _NUMBERS = {
     "n_rows": int,
     "n_features": int,
@@ -24,7 +24,7 @@ _NUMBERS = {
     "n_iter": int,
     "best_iter": int,
 }
-_TEXTS = {"set", "peer"}
+_TEXTS = {"set", "peer", "family", "metric"}
 
 
 def hardware():
@@ -88,7 +88,8 @@ def _write(out, rows, about):
 
 def _check_same_origin(first, second):
     for key in ("versions", "hardware"):
-        if first[key] != second[key]:
+        # a package that one of them does not know of had no part in it
+        if any(first[key][name] != second[key][name] for name in first[key].keys() & second[key]):
             raise ValueError(f"{key} differ: {first[key]} and {second[key]}; measure them anew")
 
 
@@ -156,6 +157,11 @@ def merge(task_name, parts, out):
 def table(task_name, about):
     """Return the summary as text."""
     columns = TASKS[task_name].columns
+    if not columns:
+        return "\n".join(
+            f"{name}: " + ", ".join(f"{metric} {value:.4g}" for metric, value in entry.items())
+            for name, entry in about["summary"].items()
+        )
     lines = [f"{'peer':26s}" + "".join(f"{title:>9s}" for title in columns.values())]
     for peer, entry in about["summary"].items():
         cells = (entry[key] for key in columns)

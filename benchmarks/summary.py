@@ -117,6 +117,18 @@ def summarise_anomaly(rows):
     return summary
 
 
+def summarise_variants(rows):
+    """Return each peer's mean figures, named by family, set, code width and peer."""
+    found = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        name = " | ".join(str(row[key]) for key in ("family", "set", "k", "peer"))
+        found[name][row["metric"]].append(row["value"])
+    return {
+        name: {metric: float(np.mean(values)) for metric, values in metrics.items()}
+        for name, metrics in found.items()
+    }
+
+
 def summarise_calibration(rows):
     """Return each detector's mean false-alarm rate for each share asked for, and the worst set."""
     summary = {}

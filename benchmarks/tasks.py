@@ -11,7 +11,9 @@ from .summary import (
     summarise_anomaly,
     summarise_calibration,
     summarise_reconstruction,
+    summarise_variants,
 )
+from .variants import FAMILIES, variants
 
 
 @dataclass(frozen=True)
@@ -79,5 +81,16 @@ TASKS = {
             "false_alarms_0.05": ".05",
             "false_alarms_0.1": ".1",
         },
+    ),
+    "variants": Task(
+        "Each family of variants on its own sets, every figure on held-out rows, the same training "
+        "rows for all peers of a seed, one thread. error: mean squared error of an entry; psnr in "
+        "dB; accuracy: of a linear classifier on the codes, or of tokens.",
+        variants,
+        FAMILIES,
+        2,
+        ("family", "set", "k", "seed", "peer"),
+        summarise_variants,
+        {},
     ),
 }

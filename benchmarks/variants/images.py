@@ -1,0 +1,78 @@
+"""Convolutional against dense nets on images; clusters of their codes."""
+
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from skae import AutoencoderTransformer
+
+from ..corpora import fashion_mnist
+from ._figures import fitted, mean_psnr, mean_ssim, rebuilt
+from ._registry import family
+
+# Less time than the dense net's own 57 epochs take: an epoch costs five times as much.
+_CHANNELS, _EPOCHS = (16, 32, 64, 128), 10
+
+
+@family("convolutional")
+def convolutional(seed):
+    train, test, _, _ = fashion_mnist(10_000, 5_000, seed)
+    for k in (8, 32):
+        dense = AutoencoderTransformer(k, random_state=seed)
+        nets = {
+            "PCA": PCA(k, random_state=seed),
+            "dense": dense,
+            "convolutional": AutoencoderTransformer(
+                k,
+                architecture="convolutional",
+                hidden_layer_sizes=_CHANNELS,
+                input_shape=(28, 28),
+                max_iter=_EPOCHS,
+                random_state=seed,
+            ),
+        }
+
+        def measure(net):
+            model, seconds = fitted(net, train)
+            images = rebuilt(model, test)
+            return {
+                "error": ((test - images) ** 2).mean(),
+                "psnr": mean_psnr(test, images),
+                "ssim": mean_ssim(test, images),
+                "fit_seconds": seconds,
+            }
+
+        yield (
+            "fashion_mnist_10k",
+            k,
+            {name: lambda net=net: measure(net) for name, net in nets.items()},
+        )
+
+
+@family("clustering")
+def clustering(seed):
+    digits = load_digits()
+    images, _, labels, _ = fashion_mnist(10_000, 1, seed)
+    for name, X, y in (
+        ("digits", digits.data / 16, digits.target),
+        ("fashion_mnist_10k", images, labels),
+    ):
+        for k in (2, 8, 32):
+            nets = {
+                "PCA": PCA(k, random_state=seed),
+                "skae": AutoencoderTransformer(k, max_iter=40, random_state=seed),
+                "skae, variational": AutoencoderTransformer(
+                    k, penalty="variational", max_iter=40, random_state=seed
+                ),
+            }
+
+            def measure(net, X=X, y=y):
+                codes = net.fit_transform(X)
+                found = KMeans(10, n_init=4, random_state=seed).fit_predict(codes)
+                return {
+                    "nmi": normalized_mutual_info_score(y, found),
+                    "ari": adjusted_rand_score(y, found),
+                }
+
+            yield name, k, {title: lambda net=net: measure(net) for title, net in nets.items()}
