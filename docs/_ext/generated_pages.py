@@ -13,6 +13,7 @@ from skae.architectures import ACTIVATIONS, ARCHITECTURES
 from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES
 from skae.optimizers import OPTIMIZERS
+from skae.penalties import PENALTIES
 from skae.schedules import SCHEDULES
 from skae.scorings import SCORINGS
 
@@ -21,6 +22,7 @@ REGISTRIES = {
     "corruptions": CORRUPTIONS,
     "losses": LOSSES,
     "optimizers": OPTIMIZERS,
+    "penalties": PENALTIES,
     "schedules": SCHEDULES,
     "scorings": SCORINGS,
 }
@@ -293,6 +295,28 @@ def calibration_tables(folder, results):
     (folder / "calibration_sets.inc").write_text(text)
 
 
+def variants_tables(folder, results):
+    """Write a table for each family of variants: its peers and their mean figures."""
+    rows, about = load_results(results)
+    (folder / "variants_summary.inc").write_text(results_line(about))
+    families = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for row in rows:
+        peers = families[row["family"]]
+        peers[row["set"], row["k"], row["peer"]][row["metric"]].append(row["value"])
+    for family, peers in families.items():
+        metrics = list(dict.fromkeys(name for figures in peers.values() for name in figures))
+        body = [
+            [
+                f"{name}, k = {k}",
+                peer,
+                *(number(np.mean(f[m]) if m in f else None, "{:.4g}") for m in metrics),
+            ]
+            for (name, k, peer), f in peers.items()
+        ]
+        header = ["Set", "", *(metric.replace("_", " ") for metric in metrics)]
+        (folder / f"variants_{family}.inc").write_text(list_table(header, body))
+
+
 def changelog(folder, path):
     """Write the changelog, which is Markdown of headings, lists and code, as reStructuredText."""
     lines = []
@@ -316,6 +340,7 @@ def write_pages(app):
     benchmark_tables(folder, results / "reconstruction")
     anomaly_tables(folder, results / "anomaly")
     calibration_tables(folder, results / "calibration")
+    variants_tables(folder, results / "variants")
 
 
 def setup(app):
