@@ -160,6 +160,7 @@ def _check_widths(module, plan):
             ) from error
         if out.shape != (2, n_out):
             raise ValueError(
-                f"The architecture's {name} must return {n_out} values a sample, but it returned "
-                f"{out.shape[1]} for each of {len(out)} from two samples."
+                f"The architecture's {name} must return {n_out} values a sample, of "
+                f"{plan.n_components} components and what the penalty needs beside them, but it "
+                f"returned {out.shape[1]} for each of {len(out)} from two samples."
             )

@@ -157,5 +157,5 @@ class GenerationMixin:
 
         scores = self._map(bound, X)[:, 0]
         if self.loss_function_.identity:
-            scores -= self.mean_.size * np.log(self._scale)
+            scores -= (~np.isnan(X)).sum(1) * np.log(self._scale)
         return scores

@@ -33,5 +33,5 @@ def lower_bound(module, loss, penalty, x, noise, n_draws):
     for _ in range(n_draws):
         row = torch.randn(1, module.n_components, generator=normal, dtype=x.dtype)
         coding.noise = lambda *shape, row=row: row.expand(shape)
-        total += loss.log_likelihood(module.decode(penalty.draw(coding)), target, noise)
+        total += loss.total_log_likelihood(module.decode(penalty.draw(coding)), target, noise)
     return total / n_draws - penalty.divergence(coding)

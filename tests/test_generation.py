@@ -46,7 +46,7 @@ def test_samples_are_in_the_domain_of_the_loss(loss, digits):
 
 @pytest.mark.parametrize("penalty", [None, "variational", "mmd"])
 def test_samples_look_like_the_rows(penalty, images):
-    model = fit(images, penalty=penalty, max_iter=60)
+    model = fit(images, penalty=penalty, max_iter=30)
     samples = model.sample(500, random_state=0)
     judge = KNeighborsClassifier().fit(images, load_digits().target)
     near = judge.kneighbors(samples, 1)[0].mean()

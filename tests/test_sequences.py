@@ -4,7 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
@@ -13,7 +15,7 @@ from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import Recurrent
 from skae.losses import LOSSES, CategoricalCrossEntropy
 from skae.metrics import explained_variance, reconstruction_error
-from skae.penalties import PENALTIES
+from skae.penalties import PENALTIES, Coding, Variational
 
 STEPS, WIDTH = 10, 2
 
@@ -99,6 +101,23 @@ def test_other_losses_take_sequences_of_any_length(loss, waves):
     assert np.isfinite(model.inverse_transform(model.transform(X))).all()
 
 
+def test_the_bound_leaves_padding_out(waves):
+    model = recurrent(waves, penalty="variational")
+    bound = model.score_samples(waves[:5], n_draws=1)
+    row = torch.randn(1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    X = flat(waves[:5])
+    x = torch.tensor((X - model.mean_) / model._scale)
+    module = model.module_
+    with torch.no_grad():
+        outputs = module.outputs(x)
+        coding = Coding(x, outputs[:, :3], outputs[:, 3:], module, 1.0, None, 1.0, False)
+        deviation = (0.5 * Variational.log_variance(coding)).exp() * module.spread
+        rebuilt = module.decode(coding.code + deviation * row).numpy() * model._scale + model.mean_
+        divergence = Variational.divergence(coding).numpy()
+    density = stats.norm(rebuilt, np.sqrt(model._noise) * model._scale).logpdf(X)
+    assert_allclose(bound, np.nansum(density, axis=1) - divergence, rtol=1e-10)
+
+
 def test_a_copy_of_a_sequence_model(waves):
     model = recurrent(waves)
     assert_array_equal(pickle.loads(pickle.dumps(model)).transform(waves), model.transform(waves))
@@ -154,8 +173,6 @@ def test_tokens_start_as_pca_of_their_indicators(tokens):
 def test_the_loss_of_tokens_is_that_of_scikit_learn(tokens):
     loss = CategoricalCrossEntropy()
     loss.bind(tokens.astype(float))
-    import torch
-
     eta = np.random.default_rng(0).normal(size=(400, 100))
     target, _ = loss.prepare(tokens.astype(float))
     found = loss.per_sample(torch.tensor(eta), torch.tensor(target)).mean().item()

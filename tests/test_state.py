@@ -13,8 +13,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skae import AutoencoderTransformer
+from skae.architectures import ARCHITECTURES
+from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES, Huber
 from skae.optimizers import OPTIMIZERS, SGD
+from skae.penalties import PENALTIES
 
 
 def fitted(X, **params):
@@ -51,6 +54,17 @@ def test_pickle_with_every_loss(loss, digits):
     model = fitted(digits, loss=loss)
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.reconstruct(digits), model.reconstruct(digits))
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_a_copy_with_a_penalty_goes_on(penalty, iris):
+    model = AutoencoderTransformer(2, penalty=penalty, random_state=0)
+    model.partial_fit(iris).partial_fit(iris)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.sample(3, random_state=0), model.sample(3, random_state=0))
+    assert_array_equal(
+        again.partial_fit(iris).transform(iris), model.partial_fit(iris).transform(iris)
+    )
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -105,8 +119,19 @@ def leaves(value, seen):
         yield from leaves(item, seen)
 
 
-def test_the_state_is_free_of_torch(iris):
-    model = fitted(iris, loss=Huber(), optimizer=SGD(momentum=0.5)).partial_fit(iris)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"loss": Huber(), "optimizer": SGD(momentum=0.5)},
+        *({"penalty": name} for name in PENALTIES),
+        *({"corruption": name} for name in CORRUPTIONS),
+        *({"architecture": name} for name in ARCHITECTURES),
+        {"loss": "categorical_cross_entropy"},
+    ],
+    ids=str,
+)
+def test_the_state_is_free_of_torch(params, iris):
+    model = fitted(iris, **params).partial_fit(iris)
     for leaf in leaves(model.__getstate__(), set()):
         assert not type(leaf).__module__.startswith(("torch", "skorch")), leaf
         assert not isinstance(leaf, torch.Tensor | torch.nn.Module)

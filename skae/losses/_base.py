@@ -177,13 +177,11 @@ class Loss(Strategy):
         loss : Tensor of shape (n,)
             The mean over the observed entries.
         """
-        observed = ~torch.isnan(x)
-        entries = self.per_entry(eta, torch.nan_to_num(x))
-        observed = observed.unflatten(1, (entries.shape[1], -1))[..., 0]
-        return torch.where(observed, entries, 0.0).sum(1) / observed.sum(1).clamp(min=1)
+        entries, observed = _of_observed(self.per_entry, eta, x)
+        return entries.sum(1) / observed.sum(1).clamp(min=1)
 
     def log_likelihood(self, eta, x, noise):
-        """Return the log likelihood of each row, for losses that have one.
+        """Return the log likelihood of each entry, for losses that have one.
 
         Parameters
         ----------
@@ -196,10 +194,38 @@ class Loss(Strategy):
 
         Returns
         -------
-        log_likelihood : Tensor of shape (n,) or None
-            In nats, the densities in the units of the target; None if there is none.
+        log_likelihood : Tensor of shape (n, n_features)
+            In nats, the densities in the units of the target.
         """
-        return None
+        raise NotImplementedError
+
+    def total_log_likelihood(self, eta, x, noise):
+        """Return the log likelihood of each row: the sum over the entries that are there.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output.
+        x : Tensor of shape (n, n_features)
+            The target; NaN is not there.
+        noise : float
+            See `log_likelihood`.
+
+        Returns
+        -------
+        log_likelihood : Tensor of shape (n,)
+            In nats.
+        """
+        return _of_observed(lambda *pair: self.log_likelihood(*pair, noise), eta, x)[0].sum(1)
+
+
+def _of_observed(function, eta, x):
+    """Return a function of each entry, zero for those that are NaN, and the mask of the others."""
+    observed = ~torch.isnan(x)
+    entries = function(eta, torch.nan_to_num(x))
+    # a token is there or not as a whole
+    observed = observed.unflatten(1, (entries.shape[1], -1))[..., 0]
+    return torch.where(observed, entries, 0.0), observed
 
 
 LOSSES = Loss.registry

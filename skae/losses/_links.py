@@ -87,7 +87,7 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
         return functional.binary_cross_entropy_with_logits(eta, target, reduction="none")
 
     def log_likelihood(self, eta, x, noise):
-        return -self.per_entry(eta, x).sum(1)
+        return -self.per_entry(eta, x)
 
 
 class Poisson(Loss, name="poisson"):
@@ -128,7 +128,7 @@ class Poisson(Loss, name="poisson"):
 
     def log_likelihood(self, eta, x, noise):
         x = x.clamp(min=0)
-        return (x * eta - torch.exp(eta) - torch.lgamma(x + 1)).sum(1)
+        return x * eta - torch.exp(eta) - torch.lgamma(x + 1)
 
 
 class Multinomial(Loss, name="multinomial"):
