@@ -89,7 +89,7 @@ TASKS = {
         variants,
         FAMILIES,
         2,
-        ("family", "set", "k", "seed", "peer"),
+        ("family", "set", "k", "seed", "peer", "metric"),
         summarise_variants,
         {},
     ),

@@ -48,7 +48,8 @@ class BaseAutoencoder(NetBuilder):
                 weight = totals if weight is None else totals * weight
             if resumed:
                 x = self._to_net(X)
-                self._bind_corruption(x)
+                if not one_pass:
+                    self._bind_corruption(x)
             else:
                 self.mean_, self._scale, x = _data.centre_and_scale(X, weight)
                 self._start(x, weight, min(n_samples, x.shape[1]))

@@ -24,6 +24,8 @@ from .schedules import Schedule
 
 # Rows that leave or enter the net at once outside of fit: what keeps its layers in the cache.
 CHUNK = 4096
+# Of the error of the mean: what a perfect start counts as, so that a penalty still has a unit.
+_LEAST_SHARE = 0.01
 
 
 class NetBuilder(AutoencoderParameters):
@@ -115,23 +117,33 @@ class NetBuilder(AutoencoderParameters):
 
     @torch.no_grad()
     def _measure_start(self, x, weight):
-        """Note the spread of the code, the error and the loss: the units of the penalties."""
+        """Note the spread of the code, the error and the loss: the units of the penalties.
+
+        A start that reconstructs (nearly) everything has a hundredth of what the mean alone leaves.
+        """
         module = self.module_.eval()
         criterion = Criterion(self.loss_function_, module.head.padded)
-        codes, errors, losses = [], [], []
+        codes, errors, losses, means = [], [], [], []
         for start in range(0, len(x), CHUNK):
             part = torch.from_numpy(x[start : start + CHUNK].astype(np.float64))
             code = module.encode(part)
             eta = module.decode(code)
             codes.append(code)
             errors.append((module.head.to_net(eta) - part).square().nanmean(1))
-            losses.append(criterion(eta, module.head.target(part)))
+            target = module.head.target(part)
+            losses.append(criterion(eta, target))
+            means.append(criterion(module.decode(torch.zeros_like(code)), target))
         if self.init == "pca":
             codes = torch.cat(codes).numpy()
             spread = np.sqrt(np.average(codes**2, axis=0, weights=weight))
             module.spread[:] = torch.from_numpy(np.where(spread > 1e-6, spread, 1.0))
-        for buffer, values in ((module.noise, errors), (module.start_loss, losses)):
-            buffer.fill_(np.average(torch.cat(values).numpy(), weights=weight))
+        error, loss, of_mean = (
+            np.average(torch.cat(values).numpy(), weights=weight)
+            for values in (errors, losses, means)
+        )
+        # 1 is the error of the mean, by the scale.
+        module.noise.fill_(max(error, _LEAST_SHARE))
+        module.start_loss.fill_(max(loss, _LEAST_SHARE * of_mean))
 
     def _seed(self):
         return int(self._generator.integers(np.iinfo(np.int64).max))

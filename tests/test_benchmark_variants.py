@@ -49,6 +49,8 @@ def test_families_are_measured_written_resumed_and_summed_up(toy, tmp_path, caps
     }
     assert about["summary"]["toy | numbers | 3 | skae"] == {"error": 1.0, "psnr": 20.0}
     assert len(toy) == 4
+    main(["variants", "--merge", out, "--out", str(tmp_path / "merged")])
+    assert run.load_results(tmp_path / "merged")[0] == rows
     main(["variants", "--sets", "toy", "--seeds", "3", "--out", out, "--resume"])
     assert len(toy) == 4
     _, about = run.load_results(out)

@@ -71,6 +71,20 @@ def test_penalties_and_corruptions_go_together(name, corruption, digits):
     assert np.isfinite(model.reconstruct(digits)).all()
 
 
+@pytest.mark.parametrize("name", [n for n in PENALTIES if n != "ordered"])
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+def test_codes_wider_than_the_data_are_penalised_too(name, loss, digits):
+    X = digits[:, 20:26]
+    model = fit(X, name, n_components=9, loss=loss, early_stopping=False, max_iter=3)
+    terms = {
+        key: value
+        for key, value in model.history_[1].items()
+        if key.startswith("train_") and key[6:] not in ("loss", "reconstruction", "critic")
+    }
+    assert all(value > 1e-5 for value in terms.values()), terms
+    assert np.isfinite(model.reconstruct(X)).all()
+
+
 def test_a_warm_start_keeps_the_kind_of_penalty(digits):
     model = fit(digits, "variational", warm_start=True, max_iter=2)
     model.set_params(penalty=Variational(beta=3.0)).fit(digits)
