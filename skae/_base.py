@@ -181,7 +181,7 @@ class BaseAutoencoder(NetBuilder):
             self._noise = mean_loss(self.module_, self.loss_function_, self.penalty_, rows)
 
     def _take_weights(self):
-        self.module_ = copy.deepcopy(self.net_.module_).cpu().double().eval()
+        self.module_ = copy.deepcopy(self.net_.module_).cpu().double()
 
     def _mean_jacobian(self, x):
         """Return the derivative of the reconstruction by the code, averaged over rows."""

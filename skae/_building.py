@@ -83,7 +83,8 @@ class NetBuilder(AutoencoderParameters):
             plan.zero and not architecture.zeroes,
             None if critic is None else critic.double(),
         ).eval()
-        _check_widths(module, plan)
+        if not architecture.zeroes:
+            _check_widths(module, plan)
         return module
 
     def _shape(self):
@@ -121,7 +122,7 @@ class NetBuilder(AutoencoderParameters):
 
         A start that reconstructs (nearly) everything has a hundredth of what the mean alone leaves.
         """
-        module = self.module_.eval()
+        module = self.module_
         criterion = Criterion(self.loss_function_, module.head.padded)
         codes, errors, losses, means = [], [], [], []
         for start in range(0, len(x), CHUNK):

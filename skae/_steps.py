@@ -212,7 +212,6 @@ class Steps(skorch.NeuralNet):
     def measure_error(self, rows):
         """Note the root mean squared error of (a sample of) the rows, for the corruption."""
         x = some_rows(rows.x, _ERROR_ROWS)
-        self.module_.eval()
         residual = self.module_.head.to_net(self.module_(x)) - x
         self.error_ = residual.square().nanmean().sqrt().item()
 
@@ -223,7 +222,6 @@ class Steps(skorch.NeuralNet):
         What is drawn is the same each time, so that epochs can be compared.
         """
         module = module or self.module_
-        module.eval()
         generator = torch.Generator().manual_seed(_EVALUATION_SEED)
         losses, terms = [], Counter()
         for start in range(0, len(rows.x), _CHUNK):
@@ -245,7 +243,10 @@ class Steps(skorch.NeuralNet):
         }
 
     def run_epoch(self, train, batch_size, scheduler=None, average=None, epoch=1, n_epochs=1):
-        """Train on every row once and return the mean loss of the batches and its terms."""
+        """Train on every row once and return the mean loss of the batches and its terms.
+
+        Outside of it the module is in its evaluation mode.
+        """
         if self.corruption is not None:
             self.measure_error(train)
         self.module_.train()
