@@ -273,14 +273,17 @@ def test_an_architecture_from_outside_takes_one_class(digits):
                 torch.nn.Sequential(
                     torch.nn.Linear(plan.n_components, 20),
                     plan.new_activation(),
+                    torch.nn.Dropout(0.1),
                     torch.nn.Linear(20, plan.n_features),
                 ),
             )
 
     try:
         assert_starts_as_pca(fit(digits, "toy", max_iter=0), digits)
+        before = torch.random.get_rng_state()
         start, model = fit(digits, "toy", max_iter=0), fit(digits, "toy", max_iter=10)
         assert model.score(digits) > start.score(digits)
+        assert torch.equal(torch.random.get_rng_state(), before)
         assert fit(digits, Toy(), max_iter=10).score(digits) == model.score(digits)
     finally:
         del ARCHITECTURES["toy"]

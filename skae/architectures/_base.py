@@ -189,7 +189,8 @@ class Architecture(Strategy):
     zeroes : bool
         Whether `build` obeys ``plan.zero``, so that no gate is needed.
     draws : bool
-        Whether the modules draw random numbers from torch's global generator, as dropout does.
+        Whether the modules may draw random numbers from torch's global generator, as dropout does.
+        It is then seeded for the training, of one fit at a time, and given back as it was.
     padded : bool
         Whether the encoder takes sequences whose tails are NaN.
     tied : bool
@@ -200,7 +201,7 @@ class Architecture(Strategy):
     default_sizes: tuple[int, ...] = (256, 128)
     rate = 1.0
     zeroes = False
-    draws = False
+    draws = True
     padded = False
     tied = False
 

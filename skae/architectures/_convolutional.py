@@ -61,6 +61,7 @@ class Convolutional(Architecture, name="convolutional"):
     default_sizes = (16, 32, 64)
     rate = 0.4
     zeroes = True
+    draws = False
     _parameter_constraints: dict = {
         "kernel_size": [Interval(Integral, 1, None, closed="left")],
         "stride": [Interval(Integral, 1, None, closed="left")],

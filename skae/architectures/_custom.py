@@ -20,13 +20,7 @@ class _Call(nn.Module):
         return getattr(self.module, self.method)(x.unflatten(1, self.shape))
 
 
-class _OfModules(Architecture):
-    """What the wrappers have in common: modules may use dropout."""
-
-    draws = True
-
-
-class Module(_OfModules):
+class Module(Architecture):
     """Any ``nn.Module`` class with the methods ``encode`` and ``decode``.
 
     A class may also be given as the `architecture` itself, which means ``Module(class)``.
@@ -97,10 +91,6 @@ class Module(_OfModules):
         self._params = self._params | params
         return self
 
-    def __repr__(self, N_CHAR_MAX=700):
-        params = "".join(f", {name}={value!r}" for name, value in self._params.items())
-        return f"Module({self.module.__name__}{params})"
-
     def _validate_params(self):
         if not (isinstance(self.module, type) and issubclass(self.module, nn.Module)):
             raise ValueError(
@@ -129,7 +119,7 @@ class Module(_OfModules):
         return _Call(module, "encode", plan.shape), _Call(module, "decode", shape)
 
 
-class Pair(_OfModules):
+class Pair(Architecture):
     """Two modules, an encoder and a decoder.
 
     A tuple of two modules may also be given as the `architecture` itself. The modules are copied

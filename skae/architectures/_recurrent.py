@@ -105,6 +105,7 @@ class Recurrent(Architecture, name="recurrent"):
 
     default_sizes = (64,)
     zeroes = True
+    draws = False
     padded = True
     _parameter_constraints: dict = {
         "cell": [StrOptions(set(_CELLS))],
