@@ -59,6 +59,7 @@ def test_families_are_measured_written_resumed_and_summed_up(toy, tmp_path, caps
 
 def test_every_family_of_the_issue_is_there():
     assert set(FAMILIES) == {
+        "dense",
         "convolutional",
         "sequences",
         "denoising",

@@ -2,6 +2,7 @@
 
 import random
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from threadpoolctl import threadpool_info
 
 from skae import AutoencoderTransformer
+from skae.architectures import Dense
 
 
 def fit(X, **params):
@@ -73,6 +75,22 @@ def test_jobs_do_not_change_the_result(iris):
     scores = [search.cv_results_["mean_test_score"] for search in searches]
     assert_array_equal(*scores)
     same(*(search.best_estimator_ for search in searches))
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_jobs_do_not_change_what_is_drawn(backend, iris):
+    # dropout draws from torch's global generator, and first weights do
+    search = GridSearchCV(
+        AutoencoderTransformer(architecture=Dense(dropout=0.3), max_iter=4, random_state=0),
+        {"penalty": [None, "variational", "adversarial"], "init": ["pca", "random"]},
+        cv=2,
+    )
+    before = torch.get_rng_state()
+    alone = search.fit(iris).cv_results_["mean_test_score"]
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        together = search.fit(iris).cv_results_["mean_test_score"]
+    assert_array_equal(together, alone)
+    assert_array_equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -1,17 +1,18 @@
 """Denoising of images: nets that were trained on noise against PCA and scikit-image's filters."""
 
 import numpy as np
+from scipy.ndimage import median_filter
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer
-from skae.corruptions import Gaussian, Masking
+from skae.corruptions import Gaussian, Masking, SaltAndPepper
 
 from ..corpora import fashion_mnist
 from ..datasets import Unavailable
 from ._figures import mean_psnr, rebuilt
 from ._registry import family
 
-_NOISE, _SHARE = 0.3, 0.3
+_NOISE, _SHARE, _SPOILT = 0.3, 0.3, 0.2
 _N_COMPONENTS, _EPOCHS = 128, 30
 
 
@@ -40,10 +41,12 @@ def denoising(seed):
     random = np.random.default_rng(seed)
     noisy = (test + random.normal(0, _NOISE, test.shape)).astype(np.float32)
     masked = np.where(random.random(test.shape) < _SHARE, 0, test).astype(np.float32)
+    ends = np.where(random.random(test.shape) < _SPOILT, random.integers(2, size=test.shape), test)
     unit = np.sqrt(train.var(0).mean())
     for title, seen, corruption in (
         ("fashion_mnist_10k, noise .3", noisy, Gaussian(_NOISE / float(unit))),
         ("fashion_mnist_10k, 30 % masked", masked, Masking(_SHARE, fill=0.0)),
+        ("fashion_mnist_10k, 20 % 0 or 1", ends.astype(np.float32), SaltAndPepper(_SPOILT)),
     ):
 
         def pca(seen=seen):
@@ -66,6 +69,9 @@ def denoising(seed):
                 "PCA, its best k": pca,
                 "skae without corruption": lambda net=net: net(None),
                 "skae": lambda net=net, corruption=corruption: net(corruption),
+                "median_filter, its best size": lambda seen=seen: _filter(
+                    median_filter, seen, test, [{"size": size} for size in (3, 5)]
+                ),
                 "denoise_tv_chambolle, its best weight": lambda seen=seen: _filter(
                     denoise_tv_chambolle, seen, test, [{"weight": w} for w in (0.05, 0.1, 0.2, 0.3)]
                 ),

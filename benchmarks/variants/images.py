@@ -1,11 +1,14 @@
-"""Convolutional against dense nets on images; clusters of their codes."""
+"""Dense and convolutional nets on images and a table; clusters of their codes."""
 
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import scale
 
 from skae import AutoencoderTransformer
+from skae.architectures import Dense
 
 from ..corpora import fashion_mnist
 from ._figures import fitted, mean_psnr, mean_ssim, rebuilt
@@ -20,10 +23,9 @@ _CHANNELS, _EPOCHS, _DENSE_EPOCHS = (16, 32, 64, 128), 16, 110
 def convolutional(seed):
     train, test, _, _ = fashion_mnist(10_000, 5_000, seed)
     for k in (8, 32):
-        dense = AutoencoderTransformer(k, max_iter=_DENSE_EPOCHS, random_state=seed)
         nets = {
             "PCA": PCA(k, random_state=seed),
-            "dense": dense,
+            "dense": AutoencoderTransformer(k, max_iter=_DENSE_EPOCHS, random_state=seed),
             "convolutional": AutoencoderTransformer(
                 k,
                 architecture="convolutional",
@@ -49,6 +51,42 @@ def convolutional(seed):
             k,
             {name: lambda net=net: measure(net) for name, net in nets.items()},
         )
+
+
+@family("dense")
+def dense(seed):
+    architectures = {
+        "default": Dense(),
+        "tied": Dense(tied=True),
+        "decoder of 64 units": Dense(decoder_hidden_layer_sizes=(64,)),
+        "batch normalisation": Dense(norm="batch"),
+        "layer normalisation": Dense(norm="layer"),
+        "dropout .1": Dense(dropout=0.1),
+    }
+    for name, X, k in (
+        ("digits", load_digits().data / 16, 8),
+        ("breast_cancer", scale(load_breast_cancer().data), 4),
+    ):
+        train, test = train_test_split(X, test_size=0.25, random_state=seed)
+
+        def measure(architecture, train=train, test=test, k=k):
+            model = AutoencoderTransformer(k, architecture=architecture, random_state=seed)
+            model, seconds = fitted(model, train)
+            return {
+                "error": ((test - rebuilt(model, test)) ** 2).mean(),
+                "weights": sum(p.numel() for p in model.module_.parameters()),
+                "fit_seconds": seconds,
+            }
+
+        peers = {
+            title: lambda a=architecture, measure=measure: measure(a)
+            for title, architecture in architectures.items()
+        }
+
+        def pca(train=train, test=test, k=k):
+            return {"error": ((test - rebuilt(PCA(k).fit(train), test)) ** 2).mean()}
+
+        yield name, k, {"PCA": pca, **peers}
 
 
 @family("clustering")

@@ -38,6 +38,14 @@ def sequences(seed):
                 "convolutional": (net(Convolutional(n_dims=1), max_iter=100), False),
                 "recurrent": (net(Recurrent(), max_iter=100), True),
             }
+            if not observed.all():
+                nets |= {
+                    "recurrent, LSTM": (net(Recurrent("lstm"), max_iter=100), True),
+                    "recurrent, both directions": (
+                        net(Recurrent(bidirectional=True), max_iter=100),
+                        True,
+                    ),
+                }
 
             def measure(model, takes_padding, train=train, test=test, observed=observed,
                         y_train=y_train, y_test=y_test):  # fmt: skip

@@ -305,15 +305,17 @@ def variants_tables(folder, results):
         peers[row["set"], row["k"], row["peer"]][row["metric"]].append(row["value"])
     for family, peers in families.items():
         metrics = list(dict.fromkeys(name for figures in peers.values() for name in figures))
+        # A peer that was measured later still belongs to its set.
+        sets = list(dict.fromkeys((name, k) for name, k, _ in peers))
         body, before = [], None
-        for (name, k, peer), figures in peers.items():
+        for (name, k, peer), figures in sorted(peers.items(), key=lambda e: sets.index(e[0][:2])):
             title = f"{name}, k = {k}"
             means = (np.mean(figures[m]) if m in figures else None for m in metrics)
             cells = [number(mean, "{:.4g}") for mean in means]
             body.append(["" if title == before else title, peer, *cells])
             before = title
         header = ["Set", "", *(metric.replace("_", " ") for metric in metrics)]
-        if len({(name, k) for name, k, _ in peers}) == 1:
+        if len(sets) == 1:
             # the page says which set it is
             header, body = header[1:], [row[1:] for row in body]
         (folder / f"variants_{family}.inc").write_text(list_table(header, body))
