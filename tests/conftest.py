@@ -4,6 +4,7 @@ import matplotlib
 import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
+from sklearn.model_selection import train_test_split
 
 matplotlib.use("Agg")
 # Two test processes on two cores: more threads each would only wait for each other.
@@ -30,3 +31,9 @@ def digits():
 def diabetes():
     X = load_diabetes().data
     return X / X.std(0)
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Digits to learn from and others to look at."""
+    return train_test_split(load_digits().data / 16, random_state=0)
