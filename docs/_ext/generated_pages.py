@@ -311,7 +311,7 @@ def variants_tables(folder, results):
         for (name, k, peer), figures in sorted(peers.items(), key=lambda e: sets.index(e[0][:2])):
             title = f"{name}, k = {k}"
             means = (np.mean(figures[m]) if m in figures else None for m in metrics)
-            cells = [number(mean, "{:.4g}") for mean in means]
+            cells = [number(m, "{:,.0f}" if m and m >= 1e4 else "{:.4g}") for m in means]
             body.append(["" if title == before else title, peer, *cells])
             before = title
         header = ["Set", "", *(metric.replace("_", " ") for metric in metrics)]
