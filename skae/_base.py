@@ -8,13 +8,16 @@ import numpy as np
 import torch
 
 from . import _data, _init, _state
-from ._building import CHUNK, NetBuilder
+from ._building import NetBuilder
 from ._likelihood import mean_loss
+from ._merging import merge_rows, split_rows
 from ._runtime import one_thread
 from ._training import resolve_batch_size, resolve_max_iter
 
 # Rows over which the mean Jacobian of the decoder is taken.
 _JACOBIAN_ROWS = 256
+# Entries of such rows at most: wide ones are fewer.
+_MOST_ENTRIES = 2**21
 # Training rows whose codes are kept to draw samples like them.
 _KEPT_ROWS = 2000
 
@@ -39,29 +42,27 @@ class BaseAutoencoder(NetBuilder):
             self._resolve()
         if not (resumed and one_pass):
             self._resolve_training(resumed)
-        n_samples = len(X)
         with one_thread():
-            X, weight = _data.merge_rows(X, sample_weight)
-            self.loss_function_.bind(X)
-            X, totals = self.loss_function_.prepare(X)
-            if totals is not None:
-                weight = totals if weight is None else totals * weight
+            index, weight = merge_rows(X, sample_weight)
+            # What the loss learns of rows must not depend on their order, where a copy is cheap.
+            self.loss_function_.bind(X[index] if _data.is_small(X) else X)
+            table = _data.Table(X, index, weight, self.loss_function_)
+            self._partial = self.architecture_.padded or table.missing
             if resumed:
-                x = self._to_net(X)
+                table.place(self.mean_, self._scale)
                 if not one_pass:
-                    self._bind_corruption(x)
+                    self._bind_corruption(table)
             else:
-                self.mean_, self._scale, x = _data.centre_and_scale(X, weight)
-                self._start(x, weight, min(n_samples, x.shape[1]))
-            rows = _data.to_device(x, weight, self.net_.device)
+                self.mean_, self._scale = table.centre()
+                self._start(table, min(X.shape[0], table.n_features))
             if one_pass:
-                best = self._one_pass(rows, started)
+                best = self._one_pass(table, started)
             else:
-                best = self._train(rows, resumed, started)
-            self._finish(x, weight, best)
+                best = self._train(table, resumed, started)
+            self._finish(table, best)
         return self
 
-    def _start(self, x, weight, limit):
+    def _start(self, table, limit):
         """Choose the code's width and build the net at its start.
 
         `limit` is the number of components that PCA has at most.
@@ -69,14 +70,13 @@ class BaseAutoencoder(NetBuilder):
         n_components = self.n_components
         if n_components is None:
             # Rows that are there twice add no direction, and a weight of 2 must not either.
-            n_components = min(limit, *x.shape)
+            n_components = min(limit, len(table), table.n_features)
         components = None
         # Drawn for either start, so that the same seed holds out the same rows.
         seed = int(self._generator.integers(np.iinfo(np.int32).max))
         if self.init == "pca" or not isinstance(n_components, Integral):
             kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
-            # The padding of a shorter sequence is the mean.
-            components = _init.pca_start(np.nan_to_num(x), weight, kept, seed)
+            components = _init.pca_start(table, kept, seed, self.architecture_.padded)
             n_components = max(len(components), int(n_components))
         self.n_components_ = int(n_components)
         linear = None
@@ -88,36 +88,38 @@ class BaseAutoencoder(NetBuilder):
         if self.init == "pca":
             linear = _init.linear_start(components, self.n_components_, self._generator)
         elif self.architecture_.linear_path is True:
-            linear = _init.random_start(x.shape[1], self.n_components_, self._generator)
+            linear = _init.random_start(table.n_features, self.n_components_, self._generator)
         self.module_ = self._build_module(linear)
         if self.penalty_ is not None:
-            self._measure_start(x, weight)
-        self._bind_corruption(x)
+            self._measure_start(table)
+        self._bind_corruption(table)
         self.net_ = self._build_net()
         self._split_generator = copy.deepcopy(self._generator)
 
-    def _bind_corruption(self, x):
+    def _bind_corruption(self, table):
         if self.corruption_ is not None:
-            self.corruption_.bind(x, self._to_net)
+            self.corruption_.bind(table.n_features, table.extremes, self._to_net)
 
-    def _train(self, rows, resumed, started):
+    def _train(self, table, resumed, started):
         """Train on all epochs; return the best one."""
-        train, valid = rows, None
+        train, valid = table, None
         if resumed:
             self.net_ = self._build_net()
         if self.early_stopping:
             # A warm start holds out the same of the same rows: those it has not been trained on.
             generator = copy.deepcopy(self._split_generator) if resumed else self._generator
-            indices = _data.split_rows(len(rows.x), self.validation_fraction, generator)
-            train, valid = map(rows.take, indices)
+            indices = split_rows(len(table), self.validation_fraction, generator)
+            train, valid = map(table.take, indices)
         net = self.net_
-        if len(train.x) == 0:
+        for part in (table,) if valid is None else (train, valid):
+            part.hold(net.device)
+        if len(train) == 0:
             # A single distinct row leaves nothing to learn beyond its mean.
-            net.record_start(started, rows, valid)
+            net.record_start(started, table, valid)
             return 0
         net.record_start(started, train, valid)
-        batch_size = resolve_batch_size(self.batch_size, len(train.x))
-        n_epochs = resolve_max_iter(self.max_iter, _data.n_batches(len(train.x), batch_size))
+        batch_size = resolve_batch_size(self.batch_size, len(train))
+        n_epochs = resolve_max_iter(self.max_iter, _data.n_batches(len(train), batch_size))
         if n_epochs == 0:
             return 0
         net.generator_ = self._torch_generator()
@@ -137,27 +139,29 @@ class BaseAutoencoder(NetBuilder):
             net.module_.load_state_dict(self.module_.state_dict())
         return best
 
-    def _one_pass(self, rows, started):
+    def _one_pass(self, table, started):
         """Train on every row once, at a constant rate, with the optimizer as it is."""
         net = self.net_
+        net.criterion_.partial = self._partial
+        table.hold(net.device)
         if len(net.history) == 0:
-            net.record_start(started, rows, None)
+            net.record_start(started, table, None)
             started = time.perf_counter()
-        net.notify("on_train_begin", X=rows.x, y=None)
-        net.notify("on_epoch_begin", dataset_train=rows, dataset_valid=None)
+        net.notify("on_train_begin", X=table, y=None)
+        net.notify("on_epoch_begin", dataset_train=table, dataset_valid=None)
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr
         net.generator_ = self._torch_generator()
-        size = resolve_batch_size(self.batch_size, len(rows.x))
+        size = resolve_batch_size(self.batch_size, len(table))
         with self._seeded():
-            figures = net.run_epoch(rows, size)
+            figures = net.run_epoch(table, size)
         net.record(started, **figures)
-        net.end_epoch(rows, None)
-        net.notify("on_train_end", X=rows.x, y=None)
+        net.end_epoch(table, None)
+        net.notify("on_train_end", X=table, y=None)
         self._take_weights()
         return net.history[-1, "epoch"]
 
-    def _finish(self, x, weight, best):
+    def _finish(self, table, best):
         self.best_iter_ = best
         self.history_ = [
             {key: value for key, value in row.items() if key != "batches"}
@@ -166,14 +170,16 @@ class BaseAutoencoder(NetBuilder):
         self.n_iter_ = self.history_[-1]["epoch"]
         row = self.history_[best]
         self.loss_ = row.get("valid_loss", row["train_loss"])
-        self.components_ = self._mean_jacobian(x)
-        self._remember(x, weight)
+        self.components_ = self._mean_jacobian(table)
+        self._remember(table)
 
-    def _remember(self, x, weight):
+    def _remember(self, table):
         """Keep what `sample` and `score_samples` need of the training rows."""
+        n_rows, weight = len(table), table.weight
         p = None if weight is None else weight / weight.sum()
-        some = np.random.default_rng(0).choice(len(x), min(len(x), _KEPT_ROWS), p is not None, p)
-        rows = torch.from_numpy(x[np.sort(some)].astype(np.float64))
+        kept = min(n_rows, _KEPT_ROWS, max(1, _MOST_ENTRIES // table.n_features))
+        some = np.random.default_rng(0).choice(n_rows, kept, p is not None, p)
+        rows = self._completed(table.array(np.sort(some)))
         if self.penalty_ is None or not self.penalty_.prior:
             with torch.no_grad():
                 self._codes = self.module_.encode(rows).numpy() * self._scale
@@ -183,11 +189,14 @@ class BaseAutoencoder(NetBuilder):
     def _take_weights(self):
         self.module_ = copy.deepcopy(self.net_.module_).cpu().double()
 
-    def _mean_jacobian(self, x):
+    def _completed(self, x):
+        return self.module_.complete(torch.from_numpy(x.astype(np.float64)))
+
+    def _mean_jacobian(self, table):
         """Return the derivative of the reconstruction by the code, averaged over rows."""
-        rows = torch.from_numpy(_data.some_rows(x, _JACOBIAN_ROWS).astype(np.float64))
+        n_rows = min(_JACOBIAN_ROWS, max(1, _MOST_ENTRIES // table.n_features))
         with torch.no_grad():
-            z = self.module_.encode(rows)
+            z = self.module_.encode(self._completed(table.some(n_rows).array()))
 
         def slope(direction):
             # torch.func.jvp warns of its own use of torch.jit.script
@@ -207,13 +216,12 @@ class BaseAutoencoder(NetBuilder):
     def _to_net(self, X):
         return ((X - self.mean_) / self._scale).astype(X.dtype)
 
-    def _map(self, function, X, width=1):
-        """Apply a function of tensors to X's rows, some at a time, in X's own float type."""
-        out = np.empty((len(X), width), X.dtype)
+    def _map(self, function, X, width, dtype=None):
+        """Apply a function of dense rows to X's rows, some at a time, in X's own float type."""
+        out = np.empty((X.shape[0], width), dtype or _data.float_type(X))
         with torch.inference_mode():
-            for start in range(0, len(X), CHUNK):
-                part = slice(start, start + CHUNK)
-                out[part] = function(X[part]).numpy()
+            for part in _data.row_blocks(X.shape[0], max(X.shape[1], width)):
+                out[part] = function(_data.dense_rows(X, part))
         return out
 
     def _module_as(self, dtype):
@@ -221,21 +229,31 @@ class BaseAutoencoder(NetBuilder):
         return self.module_ if dtype == np.float64 else copy.deepcopy(self.module_).float()
 
     def _encode(self, X):
-        module = self._module_as(X.dtype)
-        X, _ = self.loss_function_.prepare(X)
+        module = self._module_as(_data.float_type(X))
 
-        def encode(part):
-            return module.encode(torch.from_numpy(self._to_net(part))) * self._scale
+        def encode(rows):
+            x = self._to_net(self.loss_function_.prepare(rows)[0])
+            code = module.encode(module.complete(torch.from_numpy(x)))
+            return code.numpy() * np.asarray(self._scale, x.dtype)
 
         return self._map(encode, X, self.n_components_)
 
     def _decode(self, Z):
         module = self._module_as(Z.dtype)
 
-        def decode(part):
-            return module.head.to_data(module.decode(torch.tensor(part) / self._scale))
+        def decode(codes):
+            eta = module.decode(torch.tensor(codes) / self._scale)
+            return self.loss_function_.restore(module.head.to_data(eta).numpy())
 
-        return self.loss_function_.restore(self._map(decode, Z, self.mean_.size))
+        return self._map(decode, Z, self.n_features_in_)
+
+    def _rebuild(self, rows):
+        """Return the reconstruction of some dense rows."""
+        _, totals = self.loss_function_.prepare(rows)
+        rebuilt = self._decode(self._encode(rows))
+        if self.architecture_.padded:
+            rebuilt[np.isnan(rows)] = np.nan
+        return rebuilt if totals is None else rebuilt * totals[:, None]
 
     # -- scikit-learn's protocols ----------------------------------------------------------------
 

@@ -22,8 +22,6 @@ from .optimizers import Optimizer
 from .penalties import Penalty
 from .schedules import Schedule
 
-# Rows that leave or enter the net at once outside of fit: what keeps its layers in the cache.
-CHUNK = 4096
 # Of the error of the mean: what a perfect start counts as, so that a penalty still has a unit.
 _LEAST_SHARE = 0.01
 
@@ -102,7 +100,7 @@ class NetBuilder(AutoencoderParameters):
         """Build the skorch net around a float32 copy of the module."""
         net = Net(
             copy.deepcopy(self.module_).float(),
-            Criterion(self.loss_function_, self.architecture_.padded),
+            Criterion(self.loss_function_, self._partial),
             optimizer=self.optimizer_,
             lr=self._rate() if self.learning_rate == "auto" else float(self.learning_rate),
             alpha=self.alpha,
@@ -117,17 +115,18 @@ class NetBuilder(AutoencoderParameters):
         return net.initialize()
 
     @torch.no_grad()
-    def _measure_start(self, x, weight):
+    def _measure_start(self, table):
         """Note the spread of the code, the error and the loss: the units of the penalties.
 
         A start that reconstructs (nearly) everything has a hundredth of what the mean alone leaves.
         """
         module = self.module_
-        criterion = Criterion(self.loss_function_, module.head.padded)
+        weight = table.weight
+        criterion = Criterion(self.loss_function_, self._partial)
         codes, errors, losses, means = [], [], [], []
-        for start in range(0, len(x), CHUNK):
-            part = torch.from_numpy(x[start : start + CHUNK].astype(np.float64))
-            code = module.encode(part)
+        for block in table.blocks():
+            part = torch.from_numpy(table.array(block).astype(np.float64))
+            code = module.encode(module.complete(part))
             eta = module.decode(code)
             codes.append(code)
             errors.append((module.head.to_net(eta) - part).square().nanmean(1))

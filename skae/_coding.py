@@ -17,7 +17,7 @@ class CodingMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
 
         Returns
@@ -61,7 +61,7 @@ class CodingMixin:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
 
         Returns
@@ -73,11 +73,7 @@ class CodingMixin:
         check_is_fitted(self)
         net = self._autoencoder
         X = self._check_rows(X)
-        _, totals = net.loss_function_.prepare(X)
-        decoded = net._decode(net._encode(X))
-        if net.architecture_.padded:
-            decoded[np.isnan(X)] = np.nan
-        return decoded if totals is None else decoded * totals[:, None]
+        return net._map(net._rebuild, X, net.n_features_in_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,13 +1,25 @@
-"""What the net sees of X: distinct rows in a canonical order, scaled, split, in batches."""
+"""What the net sees of X: rows made dense, centred and scaled, some at a time."""
 
+import copy
 import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 
-# A dozen rows cannot tell a good epoch from a lucky one.
-_FEWEST_VALID = 30
+# Entries and rows that are computed with at once: what keeps a net's layers in the cache, and the
+# memory beside X small.
+_BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
+# Bytes of a float32 copy of X that is made to be read faster; a larger X is read a batch at a time.
+_HELD_BYTES = 2**27
+# The share of a device's free memory that such a copy may take there.
+_DEVICE_SHARE = 0.5
+
+
+def is_small(X):
+    """Return whether a copy of X may be made."""
+    return not sparse.issparse(X) and 4 * math.prod(X.shape) <= _HELD_BYTES
 
 
 class Rows(NamedTuple):
@@ -16,137 +28,198 @@ class Rows(NamedTuple):
     x: torch.Tensor
     weight: torch.Tensor | None
 
+
+def row_blocks(n_rows, n_features, block_rows=_BLOCK_ROWS):
+    """Yield slices that cut rows into blocks of bounded size."""
+    step = max(1, min(block_rows, _BLOCK_ENTRIES // max(1, n_features)))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def float_type(X):
+    """Return the float type in which X is computed with: its own, or float64."""
+    return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+
+
+def dense_rows(X, part):
+    """Return some rows of a dense or sparse X as a dense array of floats."""
+    rows = X[part]
+    rows = rows.toarray() if sparse.issparse(rows) else rows
+    return np.asarray(rows, dtype=float_type(X))
+
+
+class Table:
+    """Rows of X as the net sees them, made some at a time: X itself is never copied whole.
+
+    Parameters
+    ----------
+    X : ndarray, possibly memory-mapped, or CSR matrix, of shape (n_samples, n_features)
+    index : ndarray of shape (n,)
+        Which rows, in which order.
+    weight : ndarray of shape (n,) or None
+    loss : Loss
+        Prepares the rows.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n,) or None
+        With what the loss adds to it.
+    """
+
+    def __init__(self, X, index, weight, loss):
+        self.X = X
+        self.index = index
+        self.loss = loss
+        first, totals = loss.prepare(dense_rows(X, index[:1]))
+        self.n_features = first.shape[1]
+        self.dtype = first.dtype
+        if totals is not None:
+            totals = np.concatenate([loss.prepare(self._dense(p))[1] for p in self.blocks()])
+            weight = totals if weight is None else totals * weight
+        self.weight = weight
+        relative = None if weight is None else weight / weight.mean()
+        self._relative = None if weight is None else torch.as_tensor(relative, dtype=torch.float32)
+        self._held = None
+        self._device = torch.device("cpu")
+
+    def __len__(self):
+        return len(self.index)
+
+    @property
+    def small(self):
+        """Whether copies of the rows may be made."""
+        held = 4 * len(self) * self.n_features
+        return not sparse.issparse(self.X) and held <= _HELD_BYTES
+
+    def blocks(self, block_rows=_BLOCK_ROWS):
+        """Yield slices that cut the rows into blocks."""
+        return row_blocks(len(self), self.n_features, block_rows)
+
+    @property
+    def missing(self):
+        """Whether entries are NaN."""
+        return any(np.isnan(self._dense(part)).any() for part in self.blocks())
+
+    def _dense(self, part):
+        return dense_rows(self.X, self.index[part])
+
+    def _prepared(self, part):
+        return self.loss.prepare(self._dense(part))[0]
+
+    # -- centred and scaled ----------------------------------------------------------------------
+
+    def place(self, mean, scale, constant=False):
+        """Centre and scale the rows from now on."""
+        self.mean, self.scale, self.constant = mean, scale, constant
+        return self
+
+    def centre(self):
+        """Centre and scale the rows by their own mean and one global scale.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_features,)
+            In float64.
+        scale : float
+            The root of the mean variance of the features; 1 where X is constant.
+        """
+        parts = [slice(None)] if self.small else list(self.blocks())
+        largest = max(np.fmax.reduce(np.abs(self._prepared(part)), None) for part in parts)
+        if np.isnan(largest):
+            raise ValueError("X holds nothing but NaN.")
+        largest = float(largest)
+        # Division first: the squares of numbers above 1e154 do not fit in a float64.
+        unit = largest or 1.0
+        total, count = self._sums(parts, lambda x: x / unit)
+        mean = total / np.where(count > 0, count, 1) * unit
+        total, count = self._sums(parts, lambda x: ((x - mean) / unit) ** 2)
+        variance = (total / np.where(count > 0, count, 1)).mean()
+        scale = math.sqrt(variance) * unit
+        # What is left of a constant X is rounding.
+        constant = scale <= 10 * np.finfo(self.dtype).eps * largest
+        self.place(mean, 1.0 if constant else scale, constant)
+        return self.mean, self.scale
+
+    def _sums(self, parts, function):
+        """Return the weighted sums of a function of each feature's entries, and their weights."""
+        total, count = np.zeros(self.n_features), np.zeros(self.n_features)
+        for part in parts:
+            x = self._prepared(part)
+            values = function(x)
+            weight = None if self.weight is None else self.weight[part][:, None]
+            observed = ~np.isnan(x)
+            if observed.all():
+                n = len(x) if weight is None else weight.sum()
+            else:
+                n = (observed if weight is None else observed * weight).sum(0)
+                values = np.where(observed, values, 0)
+            total += (values if weight is None else values * weight).sum(0, dtype=np.float64)
+            count += n
+        return total, count
+
+    def array(self, part=slice(None)):
+        """Return some rows as the net sees them, in X's own float type."""
+        x = (self._prepared(part) - self.mean) / self.scale
+        # 0 times NaN stays NaN.
+        return (0 * x if self.constant else x).astype(self.dtype)
+
+    def extremes(self):
+        """Return the least and the largest value of each feature, as the net sees them."""
+        low, high = np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
+        for part in self.blocks():
+            x = self.array(part)
+            low, high = np.fmin(low, np.nanmin(x, 0)), np.fmax(high, np.nanmax(x, 0))
+        return low, high
+
+    # -- parts -----------------------------------------------------------------------------------
+
     def take(self, index):
-        """Return some of the rows."""
-        return Rows(self.x[index], None if self.weight is None else self.weight[index])
+        """Return some of the rows as a table of their own."""
+        table = copy.copy(self)
+        table.index = self.index[index]
+        table._held = None if self._held is None else self._held[index]
+        if self.weight is not None:
+            table.weight, table._relative = self.weight[index], self._relative[index]
+        return table
+
+    def some(self, n_rows):
+        """Return at most that many rows, evenly spaced."""
+        return self.take(slice(None, None, -(-len(self) // n_rows)))
+
+    def hold(self, device):
+        """Serve batches on a device, from a float32 copy of the rows where that fits."""
+        self._device = torch.device(device)
+        room = self.small
+        if self._device.type == "cuda":
+            free = torch.cuda.mem_get_info(self._device)[0]
+            room = 4 * len(self) * self.n_features <= _DEVICE_SHARE * free
+        if room:
+            self._held = torch.empty((len(self), self.n_features), device=self._device)
+            for part in self.blocks():
+                self._held[part] = self._tensor(part)
+        if self.weight is not None:
+            self._relative = self._relative.to(self._device)
+        return self
+
+    def _tensor(self, part):
+        x = torch.as_tensor(self.array(part), dtype=torch.float32)
+        return x.to(self._device)
+
+    def batch(self, part):
+        """Return some rows, by a slice or a tensor of places, as `Rows`."""
+        there = part.to(self._device) if isinstance(part, torch.Tensor) else part
+        if self._held is not None:
+            x = self._held[there]
+        else:
+            x = self._tensor(part.numpy() if isinstance(part, torch.Tensor) else part)
+        return Rows(x, None if self._relative is None else self._relative[there])
 
 
-def merge_rows(X, sample_weight):
-    """Return the distinct rows in an order that depends on their content alone, and their weights.
-
-    A row with weight two is then the same as the row twice and one with weight zero the same as
-    none, to the last bit, whatever the order; and no row is at once trained on and held out.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-    sample_weight : ndarray of shape (n_samples,) or None
-
-    Returns
-    -------
-    X : ndarray of shape (n, n_features)
-    weight : ndarray of shape (n,) or None
-        None where all weights are equal.
-    """
-    if sample_weight is not None:
-        kept = sample_weight > 0
-        X, sample_weight = X[kept], sample_weight[kept]
-    keys = _sortable(X)
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    weight = np.bincount(inverse, weights=sample_weight, minlength=len(first))
-    return X[first], None if np.ptp(weight) == 0 else weight
-
-
-def _sortable(X):
-    """Return a key for each row; keys sort as the rows do, from their first column to the last.
-
-    The order of the values does not depend on their unit, as that of their bytes would: X and
-    1000 X are split alike.
-    """
-    # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes.
-    bits = (np.ascontiguousarray(X) + X.dtype.type(0)).view(f"u{X.itemsize}")
-    top = bits.dtype.type(1) << bits.dtype.type(8 * X.itemsize - 1)
-    # As whole numbers, positive floats sort by value and negative ones the other way round.
-    bits = np.where(bits & top, ~bits, bits | top).astype(bits.dtype.newbyteorder(">"))
-    return bits.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
-
-
-def centre_and_scale(X, weight):
-    """Return the mean, one global scale, and the rows centred and divided by it.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, n_features)
-        NaN is not there, and stays NaN.
-    weight : ndarray of shape (n,) or None
-
-    Returns
-    -------
-    mean : ndarray of shape (n_features,)
-        In float64.
-    scale : float
-        The root of the mean variance of the features; 1 where X is constant.
-    x : ndarray of shape (n, n_features)
-    """
-    missing = np.isnan(X)
-    if missing.any():
-        return _centre_and_scale_observed(X, weight, ~missing)
-    largest = max(abs(float(X.max())), abs(float(X.min())))
-    # Division first: the squares of numbers above 1e154 do not fit in a float64.
-    unit = largest or 1.0
-    mean = np.average(X / unit, axis=0, weights=weight) * unit
-    x = X - mean
-    variance = np.average((x / unit) ** 2, axis=0, weights=weight).mean()
-    return _scale(x, mean, math.sqrt(variance) * unit, largest, X.dtype)
-
-
-def _centre_and_scale_observed(X, weight, observed):
-    """Do the same with entries that are not there, which stay NaN and count for nothing."""
-    counts = observed * (np.ones(len(X)) if weight is None else weight)[:, None]
-    largest = float(np.nanmax(np.abs(X)))
-    unit = largest or 1.0
-    total = counts.sum(0)
-    filled = np.where(observed, X, 0)
-    mean = ((filled / unit) * counts).sum(0) / np.where(total > 0, total, 1) * unit
-    x = X - mean
-    variance = (np.nan_to_num(x / unit) ** 2 * counts).sum() / total.sum()
-    return _scale(x, mean, math.sqrt(variance) * unit, largest, X.dtype)
-
-
-def _scale(x, mean, scale, largest, dtype):
-    if scale <= 10 * np.finfo(dtype).eps * largest:
-        # What is left of a constant X is rounding; NaN stays.
-        return mean, 1.0, (0 * x).astype(dtype)
-    return mean, scale, (x / scale).astype(dtype)
-
-
-def split_rows(n_rows, fraction, generator):
-    """Return the indices of the rows to train on and of those held out.
-
-    Parameters
-    ----------
-    n_rows : int
-    fraction : float
-        The share of the rows to hold out, rounded up; 30 rows at least, or a quarter of all.
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    train, valid : ndarray of int
-    """
-    order = generator.permutation(n_rows)
-    n_valid = max(math.ceil(fraction * n_rows), min(_FEWEST_VALID, n_rows // 4))
-    return np.sort(order[n_valid:]), np.sort(order[:n_valid])
-
-
-def some_rows(x, n_rows):
-    """Return at most that many rows, evenly spaced."""
-    return x[:: -(-len(x) // n_rows)]
-
-
-def to_device(x, weight, device):
-    """Return rows and weights as `Rows` in float32."""
-    if weight is not None:
-        weight = torch.as_tensor(weight / weight.mean(), dtype=torch.float32, device=device)
-    return Rows(torch.as_tensor(x, dtype=torch.float32, device=device), weight)
-
-
-def batches(rows, batch_size, generator):
+def batches(table, batch_size, generator):
     """Yield the rows once, in random order, cut into batches of nearly equal size."""
-    n_rows = len(rows.x)
-    order = torch.randperm(n_rows, generator=generator)
-    for index in order.tensor_split(n_batches(n_rows, batch_size)):
-        yield rows.take(index.to(rows.x.device))
+    order = torch.randperm(len(table), generator=generator)
+    for index in order.tensor_split(n_batches(len(table), batch_size)):
+        yield table.batch(index)
 
 
 def n_batches(n_rows, batch_size):

@@ -7,11 +7,11 @@ from scipy.stats import false_discovery_control
 from sklearn.base import OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from . import _data
 from ._calibration import Calibration, RecentRows
 from ._coding import CodingMixin
 from ._compat import _fit_context
 from ._crossfit import CrossFit
+from ._merging import merge_rows
 from ._parameters import DetectorParameters
 from ._runtime import one_thread
 
@@ -240,7 +240,9 @@ class AutoencoderAnomalyDetector(
         if not (resumed and one_pass):
             self._recent = RecentRows()
         with one_thread():
-            rows, weight = _data.merge_rows(X.astype(np.float64, copy=False), sample_weight)
+            X = X.astype(np.float64, copy=False)
+            index, weight = merge_rows(X, sample_weight)
+            rows = X[index]
             if weight is None:
                 total = len(X) if sample_weight is None else sample_weight.sum()
                 weight = np.full(len(rows), total / len(rows))

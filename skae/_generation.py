@@ -147,15 +147,13 @@ class GenerationMixin:
         """
         check_is_fitted(self)
         _check_count("n_draws", n_draws)
-        X, _ = self.loss_function_.prepare(self._check_rows(X).astype(np.float64, copy=False))
 
-        def bound(part):
-            x = torch.from_numpy(self._to_net(part))
+        def bound(rows):
             loss = self.loss_function_
+            x = torch.from_numpy(self._to_net(loss.prepare(rows.astype(np.float64))[0]))
             found = lower_bound(self.module_, loss, self.penalty_, x, self._noise, n_draws)
+            if loss.identity:
+                found -= (~torch.isnan(x)).sum(1, dtype=x.dtype) * np.log(self._scale)
             return found[:, None]
 
-        scores = self._map(bound, X)[:, 0]
-        if self.loss_function_.identity:
-            scores -= (~np.isnan(X)).sum(1) * np.log(self._scale)
-        return scores
+        return self._map(bound, self._check_rows(X), 1, np.float64)[:, 0]

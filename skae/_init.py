@@ -1,31 +1,141 @@
 """The linear start: PCA's loadings, or random ones."""
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
+# How often a row with missing entries is reconstructed to fill them.
+COMPLETIONS = 10
+# How often PCA is done anew on rows that it has completed.
+_COMPLETED_PCAS = 20
+# Features up to which a large X's covariance is made: a matrix of 32 MiB.
+_WIDEST_COVARIANCE = 2048
 
-def pca_start(x, weight, n_components, random_state):
+
+def pca_start(table, n_components, random_state, padded=False):
     """Return PCA's loadings of centred rows.
+
+    Where entries are missing, it is the PCA of rows that are completed by it: again and again they
+    are filled by PCA's reconstruction, and PCA is done anew. The padding of shorter sequences is
+    the mean.
 
     Parameters
     ----------
-    x : ndarray of shape (n, n_features)
+    table : Table
         Distinct rows, centred.
-    weight : ndarray of shape (n,) or None
-        How often each row counts.
     n_components : int or float
         At most the smaller side of X, or the share of the variance to keep.
     random_state : int
-        For the randomized solver that PCA takes when X is large.
+        For the solvers that PCA takes when X is large.
+    padded : bool
+        Whether what is NaN is padding.
 
     Returns
     -------
     components : ndarray of shape (n_components, n_features)
+
+    References
+    ----------
+    A. Ilin, T. Raiko, "Practical Approaches to Principal Component Analysis in the Presence of
+    Missing Values", JMLR 11, 2010.
     """
-    if weight is None and x.any() and n_components <= min(x.shape):
-        return PCA(n_components, random_state=random_state).fit(x).components_
-    return _weighted_pca(x, weight, n_components)
+    rows = _Completed(table, None)
+    components = _pca(rows, n_components, random_state)
+    if not padded and table.missing:
+        n_components = len(components)
+        for _ in range(_COMPLETED_PCAS):
+            components = _pca(_Completed(table, components), n_components, random_state)
+    return components
+
+
+class _Completed:
+    """Rows of a table with nothing missing, for PCA."""
+
+    def __init__(self, table, components):
+        self.table = table
+        self.components = components
+        self.weight = table.weight
+        self.shape = len(table), table.n_features
+        self.dtype = table.dtype
+
+    def array(self, part=slice(None)):
+        x = self.table.array(part)
+        missing = np.isnan(x)
+        if not missing.any():
+            return x
+        filled = np.where(missing, 0, x)
+        if self.components is not None:
+            for _ in range(COMPLETIONS):
+                rebuilt = filled @ self.components.T @ self.components
+                filled = np.where(missing, rebuilt, x)
+        return filled.astype(x.dtype)
+
+    def blocks(self):
+        """Yield the rows with the roots of their weights, some at a time, in float64."""
+        for part in self.table.blocks():
+            x = self.array(part).astype(np.float64, copy=False)
+            yield part, x if self.weight is None else x * np.sqrt(self.weight[part])[:, None]
+
+
+def _pca(rows, n_components, random_state):
+    n_features = rows.shape[1]
+    if rows.table.small:
+        x, fewest = rows.array(), min(rows.shape)
+        if rows.weight is None and x.any() and n_components <= fewest:
+            return PCA(n_components, random_state=random_state).fit(x).components_
+        return _weighted_pca(x, rows.weight, n_components)
+    X, narrow = rows.table.X, n_features <= _WIDEST_COVARIANCE
+    if not isinstance(n_components, int) and not narrow:
+        raise ValueError(
+            f"n_components={n_components!r}, a share of the variance, needs the variances of all "
+            f"components, and X is too large for that with its {n_features} features (at most "
+            f"{_WIDEST_COVARIANCE}). Pass an int."
+        )
+    if narrow:
+        covariance = np.zeros((n_features, n_features))
+        for _, x in rows.blocks():
+            covariance += x.T @ x
+        return _leading(*np.linalg.eigh(covariance), n_components)
+    if n_components >= min(rows.shape):
+        # The rows are no more numbers than the components.
+        return _weighted_pca(rows.array(), rows.weight, n_components)
+    if sparse.issparse(X) and rows.weight is None and not rows.table.constant:
+        pca = PCA(n_components, svd_solver="arpack", random_state=random_state)
+        return pca.fit(X[rows.table.index]).components_
+    return _operator_pca(rows, n_components, random_state)
+
+
+def _operator_pca(rows, n_components, random_state):
+    """Return the loadings by products with the rows alone, for more features than are squared."""
+
+    def times(vectors):
+        return np.concatenate([x @ vectors for _, x in rows.blocks()])
+
+    def transposed_times(vectors):
+        return sum(x.T @ vectors[part] for part, x in rows.blocks())
+
+    operator = LinearOperator(
+        rows.shape, times, transposed_times, times, np.float64, transposed_times
+    )
+    start = np.random.default_rng(random_state).normal(size=min(rows.shape))
+    _, singular, loadings = svds(operator, n_components, v0=start)
+    loadings = loadings[np.argsort(-singular)]
+    return svd_flip(None, loadings, u_based_decision=False)[1].astype(rows.dtype)
+
+
+def _leading(variance, vectors, n_components):
+    """Return the loadings with the largest variances, which come in rising order."""
+    variance, loadings = variance[::-1].clip(min=0), np.ascontiguousarray(vectors[:, ::-1].T)
+    return _cut(variance, loadings, n_components)
+
+
+def _cut(variance, loadings, n_components):
+    if not isinstance(n_components, int):
+        share = np.cumsum(variance) / (variance.sum() or 1.0)
+        n_components = min(len(share), 1 + int(np.searchsorted(share, n_components, side="right")))
+    return svd_flip(None, loadings[:n_components], u_based_decision=False)[1]
 
 
 def _weighted_pca(x, weight, n_components):
@@ -35,16 +145,9 @@ def _weighted_pca(x, weight, n_components):
     if isinstance(n_components, int) and len(rows) < n_components:
         rows = np.vstack([rows, np.zeros((n_components - len(rows), x.shape[1]), x.dtype)])
     if len(rows) > x.shape[1]:
-        variance, vectors = np.linalg.eigh(rows.T @ rows)
-        variance, loadings = variance[::-1].clip(min=0), np.ascontiguousarray(vectors[:, ::-1].T)
-    else:
-        _, singular, loadings = np.linalg.svd(rows, full_matrices=False)
-        variance = singular**2
-    if not isinstance(n_components, int):
-        share = np.cumsum(variance) / (variance.sum() or 1.0)
-        n_components = min(len(share), 1 + int(np.searchsorted(share, n_components, side="right")))
-    _, loadings = svd_flip(None, loadings[:n_components], u_based_decision=False)
-    return loadings
+        return _leading(*np.linalg.eigh(rows.T @ rows), n_components)
+    _, singular, loadings = np.linalg.svd(rows, full_matrices=False)
+    return _cut(singular**2, loadings, n_components)
 
 
 def linear_start(components, n_components, generator):

@@ -13,10 +13,10 @@ def _coding(module, x, generator):
 @torch.no_grad()
 def mean_loss(module, loss, penalty, x):
     """Return the mean loss of an entry when codes are drawn from the rows' distributions."""
-    coding = _coding(module, x, torch.Generator().manual_seed(0))
+    coding = _coding(module, module.complete(x), torch.Generator().manual_seed(0))
     eta = module.decode(penalty.draw(coding))
     target = module.head.target(x)
-    return (loss.per_observed if module.head.padded else loss.per_sample)(eta, target).mean().item()
+    return loss.per_observed(eta, target).mean().item()
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def lower_bound(module, loss, penalty, x, noise, n_draws):
     """
     target = module.head.target(x)
     total = torch.zeros(len(x), dtype=x.dtype)
-    coding = _coding(module, x, None)
+    coding = _coding(module, module.complete(x), None)
     normal = torch.Generator().manual_seed(0)
     for _ in range(n_draws):
         row = torch.randn(1, module.n_components, generator=normal, dtype=x.dtype)

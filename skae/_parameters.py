@@ -16,6 +16,7 @@ from ._compat import (
     validate_data,
 )
 from ._data import n_batches
+from ._inputs import as_array_like, keeps_type
 from ._strategies import constraints, resolve
 from ._training import resolve_batch_size
 from .architectures import ACTIVATIONS, Architecture
@@ -35,6 +36,9 @@ _RATE = 4.0
 
 class AutoencoderParameters(BaseEstimator):
     """The parameters of an autoencoder, what they may be, and what X may be beside them."""
+
+    # Whether X may be sparse, and whether entries of it may be NaN.
+    _takes_sparse = _takes_missing = True
 
     _parameter_constraints: dict = {
         "n_components": [
@@ -131,6 +135,8 @@ class AutoencoderParameters(BaseEstimator):
         tags = super().__sklearn_tags__()
         loss = Loss.registry.get(self.loss) if isinstance(self.loss, str) else self.loss
         tags.input_tags.positive_only = getattr(loss, "positive_only", False)
+        tags.input_tags.sparse = self._takes_sparse
+        tags.input_tags.allow_nan = self._takes_missing
         return tags
 
     def _new_generator(self):
@@ -175,6 +181,7 @@ class AutoencoderParameters(BaseEstimator):
 
     def _check_rows(self, X, reset=False, **check_params):
         """Validate X, which may have the samples' shape, and return it 2-D."""
+        X = as_array_like(X)
         shape = None if self.input_shape is None else tuple(self.input_shape)
         ndim = getattr(X, "ndim", 2)
         if ndim > 2:
@@ -184,13 +191,13 @@ class AutoencoderParameters(BaseEstimator):
                     f"samples of the shape given as input_shape (now {self.input_shape!r})."
                 )
             X = X.reshape(len(X), -1)
-        finite = "allow-nan" if self._takes_padding() else True
         X = validate_data(
             self,
             X,
-            dtype=[np.float64, np.float32],
+            accept_sparse="csr" if self._takes_sparse else False,
+            dtype=None if keeps_type(X) else [np.float64, np.float32],
             reset=reset,
-            ensure_all_finite=finite,
+            ensure_all_finite="allow-nan" if self._takes_missing else True,
             **check_params,
         )
         if reset and shape is not None and X.shape[1] != np.prod(shape):
@@ -299,8 +306,10 @@ class DetectorParameters(AutoencoderParameters):
         self.contamination = contamination
         self.n_folds = n_folds
 
+    # A residual that is not there would make a row's distance from the others NaN.
+    _takes_sparse = _takes_missing = False
+
     def _takes_padding(self):
-        # A residual that is not there would make a row's distance from the others NaN.
         return False
 
     def _net_params(self, n_rows):

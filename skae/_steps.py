@@ -6,7 +6,7 @@ import skorch
 import torch
 from torch import nn
 
-from ._data import batches, n_batches, some_rows
+from ._data import batches, n_batches
 from .penalties import Coding
 
 # Rows that tell the reconstruction error well enough to set the size of a corruption by it.
@@ -20,15 +20,15 @@ _CHUNK = 8192
 
 
 class Criterion(nn.Module):
-    """The reconstruction loss of each row."""
+    """The reconstruction loss of each row, over the entries that are there."""
 
-    def __init__(self, loss, padded):
+    def __init__(self, loss, partial):
         super().__init__()
-        self.per_row = loss.per_observed if padded else loss.per_sample
         self.loss = loss
+        self.partial = partial
 
     def forward(self, eta, target):
-        return self.per_row(eta, target)
+        return (self.loss.per_observed if self.partial else self.loss.per_sample)(eta, target)
 
 
 class Steps(skorch.NeuralNet):
@@ -118,7 +118,7 @@ class Steps(skorch.NeuralNet):
     def train_step(self, batch, **fit_params):
         """Take one step and return the loss before it and its terms, as tensors on the device."""
         self.optimizer_.zero_grad(set_to_none=True)
-        seen = self.corrupted(batch.x, self.generator_)
+        seen = self.seen(batch.x, self.corruption, self.generator_)
         losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
         if self.trim:
             losses = losses * _influence(losses, batch.weight, self.trim)
@@ -131,7 +131,7 @@ class Steps(skorch.NeuralNet):
             nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
         self.optimizer_.step()
         if self.critic_optimizer_ is not None:
-            terms["critic"] = self.critic_step(batch.x if seen is None else seen)
+            terms["critic"] = self.critic_step(seen)
         return {"loss": loss.detach(), **terms}
 
     def critic_step(self, x):
@@ -144,20 +144,15 @@ class Steps(skorch.NeuralNet):
         self.critic_optimizer_.step()
         return loss.detach()
 
-    def corrupted(self, x, generator):
-        """Return rows as the encoder is to see them, or None where that is as they are."""
-        if self.corruption is None:
-            return None
-        corrupted = self.corruption.corrupt(x, self.error_, generator)
+    def seen(self, x, corruption, generator, module=None):
+        """Return rows as the encoder is to see them: completed, and corrupted if they are to be."""
+        if self.criterion_.partial:
+            x = (module or self.module_).complete(x)
+        if corruption is None:
+            return x
+        corrupted = corruption.corrupt(x, self.error_, generator)
         # padding stays what it is
         return torch.where(torch.isnan(x), x, corrupted) if self.module_.head.padded else corrupted
-
-    def unseen(self, valid):
-        """Return held-out rows as the net will see them: corrupted, if that is what it is for."""
-        if self.corruption is None or not self.corruption.denoises:
-            return None
-        generator = torch.Generator().manual_seed(_EVALUATION_SEED)
-        return self.corrupted(valid.x, generator)
 
     def coding(self, x, outputs, module, generator, training=True):
         """Return what a penalty is to see of some rows."""
@@ -179,7 +174,7 @@ class Steps(skorch.NeuralNet):
             training,
         )
 
-    def losses_of(self, rows, module, seen=None, generator=None, training=True):
+    def losses_of(self, rows, module, seen, generator=None, training=True):
         """Return the weighted loss of each of some rows, and the mean of each of its terms.
 
         Parameters
@@ -187,19 +182,18 @@ class Steps(skorch.NeuralNet):
         rows : Rows
         module : nn.Module
             The net's own or one that stands in for it.
-        seen : Tensor or None
-            The corrupted rows, if they are.
+        seen : Tensor
+            The rows as the encoder is to see them.
         generator : torch.Generator
         training : bool
             Whether a step is taken.
         """
-        x = rows.x if seen is None else seen
         target = module.head.target(rows.x)
         terms = {}
         if self.penalty is None:
-            losses = self.criterion_(module(x), target)
+            losses = self.criterion_(module(seen), target)
         else:
-            coding = self.coding(x, module.outputs(x), module, generator, training)
+            coding = self.coding(seen, module.outputs(seen), module, generator, training)
             losses = self.criterion_(module.decode(self.penalty.draw(coding)), target)
             terms = {"reconstruction": losses, **self.penalty.terms(coding)}
             losses = sum(terms.values())
@@ -209,35 +203,37 @@ class Steps(skorch.NeuralNet):
         return losses, {name: term.detach().mean() for name, term in terms.items()}
 
     @torch.no_grad()
-    def measure_error(self, rows):
+    def measure_error(self, table):
         """Note the root mean squared error of (a sample of) the rows, for the corruption."""
-        x = some_rows(rows.x, _ERROR_ROWS)
-        residual = self.module_.head.to_net(self.module_(x)) - x
+        x = table.some(_ERROR_ROWS).batch(slice(None)).x
+        seen = self.seen(x, None, None)
+        residual = self.module_.head.to_net(self.module_(seen)) - x
         self.error_ = residual.square().nanmean().sqrt().item()
 
     @torch.no_grad()
-    def evaluate(self, rows, module=None, seen=None):
+    def evaluate(self, table, module=None, held_out=False):
         """Return the loss of each row and the means of its terms, computed some rows at a time.
 
-        What is drawn is the same each time, so that epochs can be compared.
+        Held-out rows are seen as the net will see them: corrupted, if that is what it is for. What
+        is drawn is the same each time, so that epochs can be compared.
         """
         module = module or self.module_
-        generator = torch.Generator().manual_seed(_EVALUATION_SEED)
-        losses, terms = [], Counter()
-        for start in range(0, len(rows.x), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            own = rows.take(part)
-            loss, means = self.losses_of(
-                own, module, None if seen is None else seen[part], generator, training=False
-            )
-            losses.append(loss)
+        generator, noise = (torch.Generator().manual_seed(_EVALUATION_SEED) for _ in range(2))
+        denoises = held_out and self.corruption is not None and self.corruption.denoises
+        # One tensor: small ones between large ones would keep the memory of these from reuse.
+        losses, terms = torch.empty(len(table), device=self.device), Counter()
+        for part in table.blocks(_CHUNK):
+            rows = table.batch(part)
+            seen = self.seen(rows.x, self.corruption if denoises else None, noise, module)
+            loss, means = self.losses_of(rows, module, seen, generator, training=False)
+            losses[part] = loss
             for name, mean in means.items():
-                terms[name] += mean.item() * len(loss) / len(rows.x)
-        return torch.cat(losses), terms
+                terms[name] += mean.item() * len(loss) / len(table)
+        return losses, terms
 
-    def figures(self, kind, rows, module=None, seen=None):
+    def figures(self, kind, table, module=None):
         """Return the mean loss and its terms, by the names that the history has them under."""
-        losses, terms = self.evaluate(rows, module, seen)
+        losses, terms = self.evaluate(table, module, held_out=kind == "valid")
         return {f"{kind}_loss": losses.mean().item()} | {
             f"{kind}_{name}": value for name, value in terms.items()
         }
@@ -251,7 +247,7 @@ class Steps(skorch.NeuralNet):
             self.measure_error(train)
         self.module_.train()
         totals = {}
-        n_steps = n_batches(len(train.x), batch_size)
+        n_steps = n_batches(len(train), batch_size)
         for i, batch in enumerate(batches(train, batch_size, self.generator_)):
             self.progress_ = (epoch + i / n_steps) / n_epochs
             if self.callbacks_:

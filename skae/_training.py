@@ -72,7 +72,7 @@ class Net(Steps):
         self.history.record("epoch", 0)
         figures = self.figures("train", train)
         if valid is not None:
-            figures |= self.figures("valid", valid, seen=self.unseen(valid))
+            figures |= self.figures("valid", valid)
         self.record(started, **figures)
 
     def run(self, train, valid, *, n_epochs, batch_size, schedule, tol, patience):
@@ -80,8 +80,8 @@ class Net(Steps):
 
         Parameters
         ----------
-        train : Rows
-        valid : Rows or None
+        train : Table
+        valid : Table or None
             None: every epoch is trained on all rows and the last weights stay.
         n_epochs : int
         batch_size : int
@@ -98,7 +98,7 @@ class Net(Steps):
         """
         scheduler, every_step = None, False
         if schedule is not None:
-            n_steps = n_batches(len(train.x), batch_size)
+            n_steps = n_batches(len(train), batch_size)
             scheduler = schedule.build(self.optimizer_, n_epochs, n_steps)
             every_step = schedule.every_step
         average = None
@@ -107,11 +107,10 @@ class Net(Steps):
         monitor = "train_loss" if valid is None else "valid_loss"
         best, best_loss, best_state = 0, self.history[-1, monitor], None
         since, target = 0, best_loss
-        seen = start_losses = None
+        start_losses = None
         if valid is not None:
-            seen = self.unseen(valid)
-            start_losses, _ = self.evaluate(valid, seen=seen)
-        self.notify("on_train_begin", X=train.x, y=None)
+            start_losses, _ = self.evaluate(valid, held_out=True)
+        self.notify("on_train_begin", X=train, y=None)
         for epoch in self._progress(n_epochs):
             started = time.perf_counter()
             self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
@@ -121,7 +120,7 @@ class Net(Steps):
             )
             if valid is not None:
                 average.take_buffers()
-                figures |= self.figures("valid", valid, average.module, seen)
+                figures |= self.figures("valid", valid, average.module)
             self.record(started, **figures)
             loss = figures[monitor]
             if loss < best_loss or valid is None:
@@ -135,9 +134,9 @@ class Net(Steps):
                 break
         if best_state is not None:
             self.module_.load_state_dict(best_state)
-            if not _is_gain(start_losses, self.evaluate(valid, seen=seen)[0]):
+            if not _is_gain(start_losses, self.evaluate(valid, held_out=True)[0]):
                 best = 0
-        self.notify("on_train_end", X=train.x, y=None)
+        self.notify("on_train_end", X=train, y=None)
         return best
 
     def end_epoch(self, train, valid):

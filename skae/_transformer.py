@@ -4,10 +4,10 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from . import metrics
+from . import _data, metrics
 from ._base import BaseAutoencoder
 from ._coding import CodingMixin
-from ._compat import _fit_context
+from ._compat import _check_sample_weight, _fit_context
 from ._generation import GenerationMixin
 
 
@@ -153,6 +153,16 @@ class AutoencoderTransformer(
     a weight of 2 is a row given twice and a weight of 0 a row left out, to the last bit, and a row
     is never trained on and held out at once.
 
+    X may be a NumPy array of any layout, a memory map, a pandas, polars or Arrow frame, a torch
+    tensor or dataset, or sparse. It is never copied whole: of an X that takes up more than 128 MiB
+    as float32, and of a sparse one, each batch is made when it is needed. What ``inverse_transform``
+    and ``reconstruct`` return is dense.
+
+    Entries that are NaN are missing. The loss leaves them out, and the net sees its own
+    reconstruction in their place, found by ten repetitions from the mean on, as PCA imputes; the
+    start is the PCA of rows that are completed by it. ``inverse_transform(transform(X))`` has a
+    value for each. Only the tails of a recurrent net's sequences are left as they are.
+
     ``fit`` runs on one thread. On small nets that is as fast, and the result depends neither on the
     number of cores nor on ``n_jobs``.
 
@@ -188,7 +198,7 @@ class AutoencoderTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The training data.
         y : None
             Ignored.
@@ -213,7 +223,7 @@ class AutoencoderTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The next rows.
         y : None
             Ignored.
@@ -237,7 +247,7 @@ class AutoencoderTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
         y : None
             Ignored.
@@ -253,11 +263,21 @@ class AutoencoderTransformer(
         """
         check_is_fitted(self)
         X = self._check_rows(X)
-        rebuilt = self.reconstruct(X)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if self.loss_function_.discrete:
-            right = np.where(np.isnan(X), np.nan, rebuilt == X)
+            right = np.where(np.isnan(X), np.nan, self._map(self._rebuild, X, X.shape[1]) == X)
             return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
-        return metrics.explained_variance(X, rebuilt, sample_weight)
+
+        def blocks(rebuild):
+            for part in _data.row_blocks(*X.shape):
+                rows = _data.dense_rows(X, part).astype(np.float64, copy=False)
+                weight = None if sample_weight is None else sample_weight[part]
+                yield rows, rebuild(_data.dense_rows(X, part)), weight
+
+        return metrics.explained_share(
+            lambda: blocks(lambda rows: None), lambda: blocks(self._rebuild)
+        )
 
     # scikit-learn's set_output wraps what stands in the class itself.
     transform = CodingMixin.transform

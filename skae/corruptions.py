@@ -33,13 +33,16 @@ class Corruption(Strategy):
 
     denoises = True
 
-    def bind(self, x, to_net):
+    def bind(self, n_features, extremes, to_net):
         """Learn what the corruption needs of the training rows.
 
         Parameters
         ----------
-        x : ndarray of shape (n, n_features)
-            The rows inside the net.
+        n_features : int
+            The number of values of a row inside the net.
+        extremes : callable
+            Returns the least and the largest value of each feature inside the net, two ndarrays of
+            shape (n_features,). It reads all rows.
         to_net : callable
             Returns rows of X, of shape (n, n_features), as they are inside the net.
         """
@@ -161,10 +164,10 @@ class Masking(Corruption, name="masking"):
         self.fraction = fraction
         self.fill = fill
 
-    def bind(self, x, to_net):
-        self.fill_ = np.zeros(x.shape[1])
+    def bind(self, n_features, extremes, to_net):
+        self.fill_ = np.zeros(n_features)
         if self.fill != "mean":
-            self.fill_ = to_net(np.full((1, x.shape[1]), float(self.fill)))[0]
+            self.fill_ = to_net(np.full((1, n_features), float(self.fill)))[0]
 
     def corrupt(self, x, error, generator):
         masked = _uniform(x, generator) < self.fraction
@@ -196,8 +199,8 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
     def __init__(self, fraction=0.1):
         self.fraction = fraction
 
-    def bind(self, x, to_net):
-        self.low_, self.high_ = np.nanmin(x, 0), np.nanmax(x, 0)
+    def bind(self, n_features, extremes, to_net):
+        self.low_, self.high_ = extremes()
 
     def corrupt(self, x, error, generator):
         draw = _uniform(x, generator)

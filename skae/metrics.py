@@ -1,12 +1,15 @@
 """How well rows are reconstructed: plain NumPy metrics, and a scorer for any transformer."""
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 
 __all__ = ["explained_variance", "explained_variance_scorer", "reconstruction_error"]
 
 
 def _check_pair(X, X_reconstructed, sample_weight):
+    # The reconstruction of a sparse X is dense anyway.
+    X = X.toarray() if sparse.issparse(X) else X
     X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
     X_reconstructed = check_array(X_reconstructed, dtype=np.float64, ensure_all_finite="allow-nan")
     if X.shape != X_reconstructed.shape:
@@ -22,12 +25,41 @@ def _check_pair(X, X_reconstructed, sample_weight):
     return X, X_reconstructed
 
 
-def _mean(values, observed, sample_weight):
-    """Return the weighted mean of each feature's entries that are there; 0 where none is."""
-    weight = np.ones(len(values)) if sample_weight is None else np.asarray(sample_weight)
-    counts = observed * weight[:, None]
-    total = counts.sum(0)
-    return (np.where(observed, values, 0) * counts).sum(0) / np.where(total > 0, total, 1)
+def _mean(function, blocks):
+    """Return the weighted mean of each feature's values where X is there; 0 where it is nowhere.
+
+    `blocks` returns the blocks of rows of X, what belongs to them, and their weights; `function`
+    makes values of the first two.
+    """
+    total = count = 0.0
+    for X, other, weight in blocks():
+        observed = ~np.isnan(X)
+        counts = observed * (1.0 if weight is None else np.asarray(weight)[:, None])
+        total = total + (np.where(observed, function(X, other), 0) * counts).sum(0)
+        count = count + counts.sum(0)
+    return total / np.where(count > 0, count, 1)
+
+
+def explained_share(rows, rows_and_rebuilt):
+    """Return the explained variance of rows that come in blocks.
+
+    Parameters
+    ----------
+    rows, rows_and_rebuilt : callable
+        Return an iterable of blocks: rows, their reconstruction (None in the first), and weights
+        or None.
+
+    Returns
+    -------
+    share : float
+        See `explained_variance`.
+    """
+    mean = _mean(lambda X, _: X, rows)
+    variance = _mean(lambda X, _: (X - mean) ** 2, rows).sum()
+    error = _mean(lambda X, rebuilt: (X - rebuilt) ** 2, rows_and_rebuilt).sum()
+    if variance == 0:
+        return float(error == 0)
+    return float(1 - error / variance)
 
 
 def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
@@ -101,13 +133,8 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     0.5
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
-    observed = ~np.isnan(X)
-    error = _mean((X - X_reconstructed) ** 2, observed, sample_weight).sum()
-    centred = X - _mean(X, observed, sample_weight)
-    variance = _mean(centred**2, observed, sample_weight).sum()
-    if variance == 0:
-        return float(error == 0)
-    return float(1 - error / variance)
+    block = [(X, X_reconstructed, sample_weight)]
+    return explained_share(lambda: block, lambda: block)
 
 
 def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float:

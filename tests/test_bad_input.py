@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
@@ -134,10 +133,9 @@ def test_a_device_that_is_not_there(iris):
         (np.ones(4), "Expected 2D array, got 1D"),
         (np.array([["a", "b"], ["c", "d"]]), "could not convert string to float"),
         (np.array([["a", 1.0], ["c", 2.0]], dtype=object), "could not convert string to float"),
-        (np.array([[1.0, np.nan], [2.0, 3.0]]), "contains NaN"),
+        (np.full((3, 2), np.nan), "X holds nothing but NaN"),
         (np.array([[1.0, np.inf], [2.0, 3.0]]), "contains infinity"),
         (np.array([[1j, 2], [2, 3]]), "Complex data not supported"),
-        (sparse.csr_array(np.eye(4)), "dense data is required"),
         (np.ones((5, 2, 2)), r"shape \(5, 2, 2\).*input_shape"),
     ],
 )
@@ -150,8 +148,8 @@ def test_rows_to_transform_are_checked(iris):
     model = fit(iris)
     with pytest.raises(ValueError, match=r"3 features, but .* is expecting 4"):
         model.transform(iris[:, :3])
-    with pytest.raises(ValueError, match="contains NaN"):
-        model.transform(iris * np.nan)
+    with pytest.raises(ValueError, match="contains infinity"):
+        model.transform(iris * np.inf)
     with pytest.raises(ValueError, match=r"3 columns, but .* n_components_=2"):
         model.inverse_transform(np.ones((2, 3)))
     with pytest.raises(ValueError, match="contains NaN"):

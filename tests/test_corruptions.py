@@ -23,7 +23,7 @@ def bound(corruption, X):
     """Return the corruption as an estimator would have it, and the rows inside the net."""
     mean, scale = X.mean(0), np.sqrt(X.var(0).mean())
     x = (X - mean) / scale
-    corruption.bind(x, lambda rows: (rows - mean) / scale)
+    corruption.bind(x.shape[1], lambda: (x.min(0), x.max(0)), lambda rows: (rows - mean) / scale)
     return corruption, torch.tensor(x), mean, scale
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from .._init import COMPLETIONS
 from .._strategies import Strategy
 
 ACTIVATIONS = {
@@ -164,6 +165,24 @@ class Autoencoder(nn.Module):
 
     def forward(self, x):
         return self.decode(self.encode(x))
+
+    @torch.no_grad()
+    def complete(self, x):
+        """Return rows whose missing entries are the net's own reconstruction of them.
+
+        They start as the mean, and the rows are reconstructed again and again, which is how PCA
+        imputes. A net that takes rows with gaps gets them as they are.
+        """
+        missing = torch.isnan(x)
+        if self.head.padded or not missing.any():
+            return x
+        training = self.training
+        self.eval()
+        seen = torch.where(missing, 0, x)
+        for _ in range(COMPLETIONS):
+            seen = torch.where(missing, self.head.to_net(self(seen)), x)
+        self.train(training)
+        return seen
 
     def own_parameters(self):
         """Return the parameters that the loss trains: all but the critic's."""
