@@ -21,8 +21,8 @@ from ._reference import RATE, SAME_WORK, net_rows, start_module, torch_loop
 
 # (rows, features): the code's width, the epochs of a repeat, and where the rows come from
 SIZES = {
-    (500, 10): (2, 20, low_rank),
-    (5_000, 30): (8, 4, low_rank),
+    (500, 10): (2, 40, low_rank),
+    (5_000, 30): (8, 8, low_rank),
     (20_000, 784): (32, 2, lambda n_rows, _: images(n_rows)),
 }
 HIDDEN = [(128,), (256, 128)]
