@@ -24,7 +24,7 @@ _NUMBERS = {
     "n_iter": int,
     "best_iter": int,
 }
-_TEXTS = {"set", "peer", "family", "metric"}
+_TEXTS = {"set", "case", "peer", "family", "metric"}
 
 
 def hardware():
@@ -154,12 +154,17 @@ def merge(task_name, parts, out):
     return about
 
 
+def _as_text(value):
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+
+
 def table(task_name, about):
     """Return the summary as text."""
     columns = TASKS[task_name].columns
     if not columns:
         return "\n".join(
-            f"{name}: " + ", ".join(f"{metric} {value:.4g}" for metric, value in entry.items())
+            f"{name}: "
+            + ", ".join(f"{metric} {_as_text(value)}" for metric, value in entry.items())
             for name, entry in about["summary"].items()
         )
     lines = [f"{'peer':26s}" + "".join(f"{title:>9s}" for title in columns.values())]

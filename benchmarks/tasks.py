@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .anomaly import anomaly, calibration
+from .costs import GROWTH, MEMORY, SPEED, runner, summarise_costs, summarise_medians
 from .datasets import DATASETS
 from .labelled import LABELLED
 from .reconstruction import reconstruction
@@ -28,6 +29,8 @@ class Task:
     summarise: Callable[[list[dict]], dict]
     columns: dict[str, str]
 
+
+COST_KEY = ("set", "case", "seed", "peer", "metric")
 
 TASKS = {
     "reconstruction": Task(
@@ -91,6 +94,43 @@ TASKS = {
         2,
         ("family", "set", "k", "seed", "peer", "metric"),
         summarise_variants,
+        {},
+    ),
+    "speed": Task(
+        "All peers of a case turn by turn, five times; a ratio is the median of the five turns' "
+        "own. One thread except in busy. epoch: the same float32 rows, widths and batch sizes for "
+        "all, the median of a fit's epochs; skae as the loop (no noise, clipping, schedule or "
+        "held-out rows, as many steps) and with its defaults. to_error: defaults of every peer, "
+        "75/25 split; the others' whole fit, and skae's until its error on the same unseen rows is "
+        "theirs: all of a fit but its epochs, and as many epochs as that took.",
+        runner(SPEED),
+        SPEED,
+        5,
+        COST_KEY,
+        summarise_costs,
+        {},
+    ),
+    "memory": Task(
+        "A process for each fit, X read from a file. beyond_mb: the largest memory of the "
+        "process' own (RssAnon), less X and what a first small fit has loaded; peak_mb: the "
+        "largest in all (VmHWM), X and packages included; MB of a million bytes.",
+        runner(MEMORY),
+        MEMORY,
+        3,
+        COST_KEY,
+        summarise_costs,
+        {},
+    ),
+    "growth": Task(
+        "Seconds of a fit, PCA's and skae's turn by turn, one thread; the mean of as many fits as "
+        "take half a second, which is one for most. rows: "
+        "patches of 64 pixels, 8 components. features: 2,000 made rows, 8 components. components: "
+        "5,000 images of 784 pixels.",
+        runner(GROWTH),
+        GROWTH,
+        1,
+        COST_KEY,
+        summarise_medians,
         {},
     ),
 }
