@@ -9,6 +9,7 @@ import torch
 
 from . import _data, _init, _state
 from ._building import CHUNK, NetBuilder
+from ._distributed import together, world
 from ._likelihood import mean_loss
 from ._runtime import one_thread
 from ._training import resolve_batch_size, resolve_max_iter
@@ -27,12 +28,14 @@ class BaseAutoencoder(NetBuilder):
 
     # -- fit -------------------------------------------------------------------------------------
 
+    @together
     def _fit(self, X, sample_weight, *, one_pass=False):
         """Fit to X from the start, from the last fit, or with one pass more."""
         started = time.perf_counter()
         resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
         self._check_sizes()
         X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
+        world().check_input(self, X, sample_weight, resumed)
         if not resumed:
             # A fit that fails must not leave half of itself beside the last one.
             vars(self).pop("components_", None)
@@ -53,6 +56,7 @@ class BaseAutoencoder(NetBuilder):
             else:
                 self.mean_, self._scale, x = _data.centre_and_scale(X, weight)
                 self._start(x, weight, min(n_samples, x.shape[1]))
+            world().check_net(self.net_)
             rows = _data.to_device(x, weight, self.net_.device)
             if one_pass:
                 best = self._one_pass(rows, started)
@@ -76,7 +80,9 @@ class BaseAutoencoder(NetBuilder):
         if self.init == "pca" or not isinstance(n_components, Integral):
             kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
             # The padding of a shorter sequence is the mean.
-            components = _init.pca_start(np.nan_to_num(x), weight, kept, seed)
+            components = world().first(
+                lambda: _init.pca_start(np.nan_to_num(x), weight, kept, seed)
+            )
             n_components = max(len(components), int(n_components))
         self.n_components_ = int(n_components)
         linear = None
@@ -92,6 +98,7 @@ class BaseAutoencoder(NetBuilder):
         self.module_ = self._build_module(linear)
         if self.penalty_ is not None:
             self._measure_start(x, weight)
+        world().broadcast(self.module_)
         self._bind_corruption(x)
         self.net_ = self._build_net()
         self._split_generator = copy.deepcopy(self._generator)

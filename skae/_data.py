@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ._distributed import world
+
 # A dozen rows cannot tell a good epoch from a lucky one.
 _FEWEST_VALID = 30
 
@@ -142,11 +144,11 @@ def to_device(x, weight, device):
 
 
 def batches(rows, batch_size, generator):
-    """Yield the rows once, in random order, cut into batches of nearly equal size."""
+    """Yield this process's share of batches of nearly equal size, in random order."""
     n_rows = len(rows.x)
     order = torch.randperm(n_rows, generator=generator)
     for index in order.tensor_split(n_batches(n_rows, batch_size)):
-        yield rows.take(index.to(rows.x.device))
+        yield rows.take(world().share(index).to(rows.x.device))
 
 
 def n_batches(n_rows, batch_size):

@@ -12,6 +12,7 @@ from ._calibration import Calibration, RecentRows
 from ._coding import CodingMixin
 from ._compat import _fit_context
 from ._crossfit import CrossFit
+from ._distributed import together
 from ._parameters import DetectorParameters
 from ._runtime import one_thread
 
@@ -105,6 +106,9 @@ class AutoencoderAnomalyDetector(
         Cloned before use. They see the epochs and the batches of the training.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
+    distributed : bool, default=False
+        Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
+        started, each with the same X; needs accelerate. See :doc:`/distributed`.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, the layers and the batches. The global generators of NumPy and torch are
         neither read nor changed; None takes a fresh seed from the system.
@@ -229,6 +233,7 @@ class AutoencoderAnomalyDetector(
         """
         return self._fit(X, sample_weight, one_pass=True)
 
+    @together
     def _fit(self, X, sample_weight, one_pass):
         resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
         self._check_sizes()

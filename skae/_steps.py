@@ -1,12 +1,14 @@
 """The private skorch net: its loss, a step, an epoch."""
 
 from collections import Counter
+from itertools import zip_longest
 
 import skorch
 import torch
 from torch import nn
 
 from ._data import batches, n_batches, some_rows
+from ._distributed import world
 from .penalties import Coding
 
 # Rows that tell the reconstruction error well enough to set the size of a corruption by it.
@@ -117,13 +119,17 @@ class Steps(skorch.NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Take one step and return the loss before it and its terms, as tensors on the device."""
+        share = world()
         self.optimizer_.zero_grad(set_to_none=True)
-        seen = self.corrupted(batch.x, self.generator_)
+        seen = share.own(self.corrupted(share.pad(batch.x), self.generator_))
         losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
         if self.trim:
-            losses = losses * _influence(losses, batch.weight, self.trim)
+            # A row is judged by its own loss, not by its weight.
+            judged = losses if batch.weight is None else losses / batch.weight
+            losses = losses * share.own(_influence(share.whole(judged.detach()), self.trim))
         loss = losses.mean()
         loss.backward()
+        step = share.sum_step(self.parameters_, {"loss": loss.detach(), **terms})
         if self.callbacks_:
             named = list(self.module_.named_parameters())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -131,8 +137,8 @@ class Steps(skorch.NeuralNet):
             nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
         self.optimizer_.step()
         if self.critic_optimizer_ is not None:
-            terms["critic"] = self.critic_step(batch.x if seen is None else seen)
-        return {"loss": loss.detach(), **terms}
+            step["critic"] = self.critic_step(batch.x if seen is None else seen)
+        return step
 
     def critic_step(self, x):
         """Let the penalty's critic take one step, and return its loss before it."""
@@ -199,9 +205,11 @@ class Steps(skorch.NeuralNet):
         if self.penalty is None:
             losses = self.criterion_(module(x), target)
         else:
-            coding = self.coding(x, module.outputs(x), module, generator, training)
-            losses = self.criterion_(module.decode(self.penalty.draw(coding)), target)
-            terms = {"reconstruction": losses, **self.penalty.terms(coding)}
+            pad, own = world().pad, world().own
+            coding = self.coding(pad(x), pad(module.outputs(x)), module, generator, training)
+            losses = self.criterion_(module.decode(own(self.penalty.draw(coding))), target)
+            terms = {name: own(term) for name, term in self.penalty.terms(coding).items()}
+            terms = {"reconstruction": losses, **terms}
             losses = sum(terms.values())
         if rows.weight is not None:
             losses = losses * rows.weight
@@ -225,15 +233,25 @@ class Steps(skorch.NeuralNet):
         generator = torch.Generator().manual_seed(_EVALUATION_SEED)
         losses, terms = [], Counter()
         for start in range(0, len(rows.x), _CHUNK):
-            part = slice(start, start + _CHUNK)
+            part = world().part(start, min(start + _CHUNK, len(rows.x)))
             own = rows.take(part)
+            if len(own.x) == 0:
+                # The last rows are fewer than the processes.
+                continue
             loss, means = self.losses_of(
                 own, module, None if seen is None else seen[part], generator, training=False
             )
-            losses.append(loss)
+            losses.append(loss.cpu())
             for name, mean in means.items():
                 terms[name] += mean.item() * len(loss) / len(rows.x)
-        return torch.cat(losses), terms
+        everyone = world().gather((losses, terms))
+        # first chunk of the first process, first chunk of the second, ...
+        chunks = zip_longest(*(its_losses for its_losses, _ in everyone))
+        losses = [loss for chunk in chunks for loss in chunk if loss is not None]
+        total = Counter()
+        for _, its_terms in everyone:
+            total.update(its_terms)
+        return torch.cat(losses), total
 
     def figures(self, kind, rows, module=None, seen=None):
         """Return the mean loss and its terms, by the names that the history has them under."""
@@ -269,12 +287,8 @@ class Steps(skorch.NeuralNet):
         return {f"train_{name}": value.item() / n_steps for name, value in totals.items()}
 
 
-def _influence(losses, weight, trim):
+def _influence(losses, trim):
     """Return how much each row counts in a step: next to nothing for those with large losses."""
-    losses = losses.detach()
-    if weight is not None:
-        # A row is judged by its own loss, not by its weight.
-        losses = losses / weight
     n_kept = max(1, round((1 - trim) * len(losses)))
     influence = torch.full_like(losses, _TRIMMED)
     influence[torch.topk(losses, n_kept, largest=False)[1]] = 1.0

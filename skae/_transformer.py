@@ -96,6 +96,9 @@ class AutoencoderTransformer(
         Cloned before use. They see the epochs and the batches of the training.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
+    distributed : bool, default=False
+        Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
+        started, each with the same X; needs accelerate. See :doc:`/distributed`.
     random_state : int, RandomState instance or None, default=None
         Seed of the hidden layers, the held-out rows and the batches. The global generators of NumPy
         and torch are neither read nor changed; None takes a fresh seed from the system.

@@ -22,7 +22,8 @@ SOURCES = sorted((ROOT / "skae").rglob("*.py"))
 LAYERS = [
     {"_version", "_compat"},
     {"_strategies"},
-    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state", "_runtime"},
+    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state", "_runtime"}
+    | {"_distributed"},
     {"architectures"},
     {"penalties"},
     {"scorings", "_attribution", "_calibration", "_folds", "_likelihood"},
