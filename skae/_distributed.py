@@ -228,7 +228,8 @@ class World(Alone):
             while failed is None and not self._wait(work):
                 failed = self._failure()
         except RuntimeError as error:
-            failed = self._failure() or f"the connection to a process is lost: {error}"
+            reason = str(error).split(". ")[0]
+            failed = self._failure() or f"the connection to a process is lost: {reason}"
         # Outside of the except clause: the other error's traceback would keep the group alive.
         if failed is not None:
             raise RuntimeError(f"The distributed fit failed: {failed}")
