@@ -148,8 +148,5 @@ def main(folder):
 if __name__ == "__main__":
     if sys.argv[1] == "fails":
         fit(True, callbacks=[Exit()] if os.environ["RANK"] == "1" else None)
-    elif sys.argv[1] == "one":
-        estimator = fit(True)
-        Path(sys.argv[2], f"{os.environ['RANK']}.pkl").write_bytes(pickle.dumps(estimator))
     else:
         main(sys.argv[1])
