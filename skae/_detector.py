@@ -12,7 +12,7 @@ from ._calibration import Calibration, RecentRows
 from ._coding import CodingMixin
 from ._compat import _fit_context
 from ._crossfit import CrossFit
-from ._distributed import together
+from ._distributed import together, world
 from ._parameters import DetectorParameters
 from ._runtime import one_thread
 
@@ -238,6 +238,7 @@ class AutoencoderAnomalyDetector(
         resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
         self._check_sizes()
         X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
+        world().check_input(self, X, sample_weight, resumed)
         if not resumed:
             # A fit that fails must not leave half of itself beside the last one.
             vars(self).pop("offset_", None)

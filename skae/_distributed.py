@@ -328,7 +328,9 @@ def _facts(estimator, X, sample_weight, resumed):
     facts["sample_weight"] = "none" if sample_weight is None else _describe(sample_weight)
     facts["last fit"] = "none"
     if resumed:
-        weights = [value.numpy().ravel() for value in estimator.module_.state_dict().values()]
+        nets = getattr(estimator, "estimators_", [estimator])
+        states = [net.module_.state_dict() for net in nets]
+        weights = [value.numpy().ravel() for state in states for value in state.values()]
         facts["last fit"] = _describe(np.concatenate(weights))
     for name, value in estimator.get_params().items():
         if name.split("__")[0] not in _OWN:

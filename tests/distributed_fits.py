@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback, EarlyStopping
 
@@ -113,7 +114,11 @@ def fail_all(rank):
     other[7, 20] += rank
     broken = X.copy()
     broken[0, 0] = np.nan if rank else 0
+    detector = AutoencoderAnomalyDetector(max_iter=1, distributed=True, warm_start=True).fit(X)
+    if rank:
+        detector = clone(detector)
     failures |= {
+        "other last fit": failure(detector.fit, X),
         "callback": failure(fit, True, callbacks=[Raise()] if rank else None),
         "other values": failure(net.fit, other),
         "other rows": failure(net.fit, X[rank:]),

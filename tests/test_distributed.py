@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from distributed_fits import CASES, REFUSED, SETTINGS, WEIGHT, X, fit, fit_all
+from filelock import FileLock
 from sklearn.base import clone
 
 from skae import AutoencoderTransformer
@@ -67,13 +68,18 @@ def start_pair(*arguments):
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """Return what two processes under ``accelerate launch`` have found."""
-    folder = tmp_path_factory.mktemp("pair")
-    # With --cpu instead, it starts several processes by MPI only.
-    launcher = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
-    launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-    launcher += [f"--main_process_port={free_port()}"]
-    status, printed = end(start(*launcher, str(SCRIPT), str(folder)))
-    assert status == 0, printed
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # The first of pytest's workers starts the two, and the others wait for what they find.
+        folder = folder.parent
+    with FileLock(folder / "pair.lock"):
+        if not (folder / "1.pkl").exists():
+            # With --cpu instead, it starts several processes by MPI only.
+            launcher = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
+            launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+            launcher += [f"--main_process_port={free_port()}"]
+            status, printed = end(start(*launcher, str(SCRIPT), str(folder)))
+            assert status == 0, printed
     return [pickle.loads((folder / f"{rank}.pkl").read_bytes()) for rank in range(2)]
 
 
@@ -163,6 +169,7 @@ def test_what_cannot_be_shared_is_refused_by_all(pair, name):
         ("other rows", "X"),
         ("other alpha", "alpha"),
         ("other weights", "sample_weight"),
+        ("other last fit", "last fit"),
     ],
 )
 def test_what_differs_is_told_by_all(pair, name, parameter):

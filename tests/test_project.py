@@ -22,8 +22,9 @@ SOURCES = sorted((ROOT / "skae").rglob("*.py"))
 LAYERS = [
     {"_version", "_compat"},
     {"_strategies"},
-    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules", "_state", "_runtime"}
-    | {"_distributed"},
+    {"_state", "_runtime"},
+    {"_distributed"},
+    {"_init", "losses", "corruptions", "_data", "optimizers", "schedules"},
     {"architectures"},
     {"penalties"},
     {"scorings", "_attribution", "_calibration", "_folds", "_likelihood"},
