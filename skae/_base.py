@@ -9,6 +9,7 @@ import torch
 
 from . import _data, _init, _state
 from ._building import NetBuilder
+from ._distributed import together, world
 from ._likelihood import mean_loss
 from ._merging import merge_rows, split_rows
 from ._runtime import one_thread
@@ -30,12 +31,14 @@ class BaseAutoencoder(NetBuilder):
 
     # -- fit -------------------------------------------------------------------------------------
 
+    @together
     def _fit(self, X, sample_weight, *, one_pass=False):
         """Fit to X from the start, from the last fit, or with one pass more."""
         started = time.perf_counter()
         resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
         self._check_sizes()
         X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
+        world().check_input(self, X, sample_weight, resumed)
         if not resumed:
             # A fit that fails must not leave half of itself beside the last one.
             vars(self).pop("components_", None)
@@ -55,6 +58,7 @@ class BaseAutoencoder(NetBuilder):
             else:
                 self.mean_, self._scale = table.centre()
                 self._start(table, min(X.shape[0], table.n_features))
+            world().check_net(self.net_)
             if one_pass:
                 best = self._one_pass(table, started)
             else:
@@ -76,7 +80,9 @@ class BaseAutoencoder(NetBuilder):
         seed = int(self._generator.integers(np.iinfo(np.int32).max))
         if self.init == "pca" or not isinstance(n_components, Integral):
             kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
-            components = _init.pca_start(table, kept, seed, self.architecture_.padded)
+            components = world().first(
+                lambda: _init.pca_start(table, kept, seed, self.architecture_.padded)
+            )
             n_components = max(len(components), int(n_components))
         self.n_components_ = int(n_components)
         linear = None
@@ -92,6 +98,7 @@ class BaseAutoencoder(NetBuilder):
         self.module_ = self._build_module(linear)
         if self.penalty_ is not None:
             self._measure_start(table)
+        world().broadcast(self.module_)
         self._bind_corruption(table)
         self.net_ = self._build_net()
         self._split_generator = copy.deepcopy(self._generator)

@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 
 from . import _state
+from ._distributed import world
 from ._parameters import AutoencoderParameters
 from ._runtime import seeded
 from ._steps import Criterion
@@ -109,8 +110,8 @@ class NetBuilder(AutoencoderParameters):
             corruption=self.corruption_,
             penalty=self.penalty_,
             callbacks=clone(list(self.callbacks or ()), safe=False),
-            device=_state.resolve_device(self.device),
-            verbose=int(self.verbose),
+            device=world().resolve_device(self.device),
+            verbose=int(self.verbose) if world().rank == 0 else 0,
         )
         return net.initialize()
 
@@ -153,7 +154,9 @@ class NetBuilder(AutoencoderParameters):
 
     def _seeded(self):
         """Return a context for the training: of a seed of torch's own where modules draw."""
-        return seeded(self._seed()) if self.architecture_.draws else nullcontext()
+        # What modules draw for their rows must differ between processes.
+        seed = self._seed() + world().rank
+        return seeded(seed) if self.architecture_.draws else nullcontext()
 
 
 def _check_widths(module, plan):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from ._distributed import world
+
 # Entries and rows that are computed with at once: what keeps a net's layers in the cache, and the
 # memory beside X small.
 _BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
@@ -168,7 +170,7 @@ class Table:
         low, high = np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
         for part in self.blocks():
             x = self.array(part)
-            low, high = np.fmin(low, np.nanmin(x, 0)), np.fmax(high, np.nanmax(x, 0))
+            low, high = np.fmin(low, np.fmin.reduce(x)), np.fmax(high, np.fmax.reduce(x))
         return low, high
 
     # -- parts -----------------------------------------------------------------------------------
@@ -216,10 +218,10 @@ class Table:
 
 
 def batches(table, batch_size, generator):
-    """Yield the rows once, in random order, cut into batches of nearly equal size."""
+    """Yield this process's share of batches of nearly equal size, in random order."""
     order = torch.randperm(len(table), generator=generator)
     for index in order.tensor_split(n_batches(len(table), batch_size)):
-        yield table.batch(index)
+        yield table.batch(world().share(index))
 
 
 def n_batches(n_rows, batch_size):

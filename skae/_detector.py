@@ -11,6 +11,7 @@ from ._calibration import Calibration, RecentRows
 from ._coding import CodingMixin
 from ._compat import _fit_context
 from ._crossfit import CrossFit
+from ._distributed import together, world
 from ._merging import merge_rows
 from ._parameters import DetectorParameters
 from ._runtime import one_thread
@@ -105,6 +106,9 @@ class AutoencoderAnomalyDetector(
         Cloned before use. They see the epochs and the batches of the training.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
+    distributed : bool, default=False
+        Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
+        started, each with the same X; needs accelerate. See :doc:`/distributed`.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, the layers and the batches. The global generators of NumPy and torch are
         neither read nor changed; None takes a fresh seed from the system.
@@ -229,10 +233,12 @@ class AutoencoderAnomalyDetector(
         """
         return self._fit(X, sample_weight, one_pass=True)
 
+    @together
     def _fit(self, X, sample_weight, one_pass):
         resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
         self._check_sizes()
         X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
+        world().check_input(self, X, sample_weight, resumed)
         if not resumed:
             # A fit that fails must not leave half of itself beside the last one.
             vars(self).pop("offset_", None)

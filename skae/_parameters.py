@@ -16,6 +16,7 @@ from ._compat import (
     validate_data,
 )
 from ._data import n_batches
+from ._distributed import world
 from ._inputs import as_array_like, keeps_type
 from ._strategies import constraints, resolve
 from ._training import resolve_batch_size
@@ -70,6 +71,7 @@ class AutoencoderParameters(BaseEstimator):
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str, torch.device],
+        "distributed": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -101,6 +103,7 @@ class AutoencoderParameters(BaseEstimator):
         warm_start: bool = False,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
+        distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -128,6 +131,7 @@ class AutoencoderParameters(BaseEstimator):
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
 
@@ -144,7 +148,7 @@ class AutoencoderParameters(BaseEstimator):
         seed = None
         if self.random_state is not None:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return np.random.default_rng(seed)
+        return np.random.default_rng(world().seed(seed))
 
     def _check_sizes(self):
         """Check what scikit-learn's constraints cannot: the entries of sequences."""
@@ -271,6 +275,7 @@ class DetectorParameters(AutoencoderParameters):
         warm_start: bool = False,
         callbacks: list | None = None,
         device: str | torch.device = "auto",
+        distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -299,6 +304,7 @@ class DetectorParameters(AutoencoderParameters):
             warm_start=warm_start,
             callbacks=callbacks,
             device=device,
+            distributed=distributed,
             random_state=random_state,
             verbose=verbose,
         )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ._data import batches, n_batches
+from ._distributed import world
 from .penalties import Coding
 
 # Rows that tell the reconstruction error well enough to set the size of a corruption by it.
@@ -117,13 +118,17 @@ class Steps(skorch.NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Take one step and return the loss before it and its terms, as tensors on the device."""
+        share = world()
         self.optimizer_.zero_grad(set_to_none=True)
-        seen = self.seen(batch.x, self.corruption, self.generator_)
+        seen = share.own(self.seen(share.pad(batch.x), self.corruption, self.generator_))
         losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
         if self.trim:
-            losses = losses * _influence(losses, batch.weight, self.trim)
+            # A row is judged by its own loss, not by its weight.
+            judged = losses if batch.weight is None else losses / batch.weight
+            losses = losses * share.own(_influence(share.whole(judged.detach()), self.trim))
         loss = losses.mean()
         loss.backward()
+        step = share.sum_step(self.parameters_, {"loss": loss.detach(), **terms})
         if self.callbacks_:
             named = list(self.module_.named_parameters())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -131,8 +136,8 @@ class Steps(skorch.NeuralNet):
             nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
         self.optimizer_.step()
         if self.critic_optimizer_ is not None:
-            terms["critic"] = self.critic_step(seen)
-        return {"loss": loss.detach(), **terms}
+            step["critic"] = self.critic_step(seen)
+        return step
 
     def critic_step(self, x):
         """Let the penalty's critic take one step, and return its loss before it."""
@@ -193,9 +198,11 @@ class Steps(skorch.NeuralNet):
         if self.penalty is None:
             losses = self.criterion_(module(seen), target)
         else:
-            coding = self.coding(seen, module.outputs(seen), module, generator, training)
-            losses = self.criterion_(module.decode(self.penalty.draw(coding)), target)
-            terms = {"reconstruction": losses, **self.penalty.terms(coding)}
+            pad, own = world().pad, world().own
+            coding = self.coding(pad(seen), pad(module.outputs(seen)), module, generator, training)
+            losses = self.criterion_(module.decode(own(self.penalty.draw(coding))), target)
+            terms = {name: own(term) for name, term in self.penalty.terms(coding).items()}
+            terms = {"reconstruction": losses, **terms}
             losses = sum(terms.values())
         if rows.weight is not None:
             losses = losses * rows.weight
@@ -221,15 +228,25 @@ class Steps(skorch.NeuralNet):
         generator, noise = (torch.Generator().manual_seed(_EVALUATION_SEED) for _ in range(2))
         denoises = held_out and self.corruption is not None and self.corruption.denoises
         # One tensor: small ones between large ones would keep the memory of these from reuse.
-        losses, terms = torch.empty(len(table), device=self.device), Counter()
-        for part in table.blocks(_CHUNK):
+        losses, terms = torch.zeros(len(table)), Counter()
+        share = world()
+        for block in table.blocks(_CHUNK):
+            part = share.part(block.start, block.stop)
+            if part.start == part.stop:
+                # The last rows are fewer than the processes.
+                continue
             rows = table.batch(part)
-            seen = self.seen(rows.x, self.corruption if denoises else None, noise, module)
+            corruption = self.corruption if denoises else None
+            seen = share.own(self.seen(share.pad(rows.x), corruption, noise, module))
             loss, means = self.losses_of(rows, module, seen, generator, training=False)
-            losses[part] = loss
+            losses[part] = loss.cpu()
             for name, mean in means.items():
                 terms[name] += mean.item() * len(loss) / len(table)
-        return losses, terms
+        total = Counter()
+        everyone = share.gather((losses, terms))
+        for _, its_terms in everyone:
+            total.update(its_terms)
+        return sum(its_losses for its_losses, _ in everyone), total
 
     def figures(self, kind, table, module=None):
         """Return the mean loss and its terms, by the names that the history has them under."""
@@ -265,12 +282,8 @@ class Steps(skorch.NeuralNet):
         return {f"train_{name}": value.item() / n_steps for name, value in totals.items()}
 
 
-def _influence(losses, weight, trim):
+def _influence(losses, trim):
     """Return how much each row counts in a step: next to nothing for those with large losses."""
-    losses = losses.detach()
-    if weight is not None:
-        # A row is judged by its own loss, not by its weight.
-        losses = losses / weight
     n_kept = max(1, round((1 - trim) * len(losses)))
     influence = torch.full_like(losses, _TRIMMED)
     influence[torch.topk(losses, n_kept, largest=False)[1]] = 1.0

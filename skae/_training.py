@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ._data import n_batches
+from ._distributed import world
 from ._steps import Steps
 
 # Weights averaged over some fifty steps do better on unseen rows than the last ones, at any rate.
@@ -130,7 +131,7 @@ class Net(Steps):
             if scheduler is not None and not every_step:
                 scheduler.step(*([loss] if schedule.needs_loss else []))
             since, target = (0, loss) if loss < target - tol * abs(target) else (since + 1, target)
-            if self.end_epoch(train, valid) or since >= patience:
+            if any(world().gather(self.end_epoch(train, valid))) or since >= patience:
                 break
         if best_state is not None:
             self.module_.load_state_dict(best_state)

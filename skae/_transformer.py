@@ -96,6 +96,9 @@ class AutoencoderTransformer(
         Cloned before use. They see the epochs and the batches of the training.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
+    distributed : bool, default=False
+        Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
+        started, each with the same X; needs accelerate. See :doc:`/distributed`.
     random_state : int, RandomState instance or None, default=None
         Seed of the hidden layers, the held-out rows and the batches. The global generators of NumPy
         and torch are neither read nor changed; None takes a fresh seed from the system.
@@ -155,8 +158,8 @@ class AutoencoderTransformer(
 
     X may be a NumPy array of any layout, a memory map, a pandas, polars or Arrow frame, a torch
     tensor or dataset, or sparse. It is never copied whole: of an X that takes up more than 128 MiB
-    as float32, and of a sparse one, each batch is made when it is needed. What ``inverse_transform``
-    and ``reconstruct`` return is dense.
+    as float32, and of a sparse one, each batch is made when it is needed. ``inverse_transform`` and
+    ``reconstruct`` return dense arrays.
 
     Entries that are NaN are missing. The loss leaves them out, and the net sees its own
     reconstruction in their place, found by ten repetitions from the mean on, as PCA imputes; the

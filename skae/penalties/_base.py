@@ -111,11 +111,15 @@ class Penalty(Strategy):
         which new samples can then be drawn.
     bound : bool
         Whether the loss is a bound of the likelihood, as the one method more, ``divergence``, says.
+    rowwise : bool
+        Whether codes are drawn and terms computed for each row by itself. Otherwise the rows of a
+        batch cannot be shared by several processes.
     """
 
     n_outputs = 1
     prior = False
     bound = False
+    rowwise = False
 
     def check(self, loss, architecture):
         """Raise a ValueError if the penalty does not go with a loss or an architecture.

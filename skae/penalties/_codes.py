@@ -197,6 +197,7 @@ class Ordered(Penalty, name="ordered"):
     Ordered()
     """
 
+    rowwise = True
     _parameter_constraints: dict = {"share": [Interval(Real, 0, 1, closed="right")]}
 
     def __init__(self, share=0.5):

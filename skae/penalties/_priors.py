@@ -59,6 +59,7 @@ class Variational(Penalty, name="variational"):
     n_outputs = 2
     prior = True
     bound = True
+    rowwise = True
     _parameter_constraints: dict = {
         "beta": [_POSITIVE],
         "warm_up": [Interval(Real, 0, 1, closed="both")],
