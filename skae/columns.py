@@ -54,7 +54,7 @@ def inverse_column_transform(transformer, X):
            [40.,  1.]])
     """
     check_is_fitted(transformer)
-    index = getattr(X, "index", None)
+    index = X.index if hasattr(X, "columns") and hasattr(X, "index") else None
     X = X.toarray() if issparse(X) else check_array(X, ensure_all_finite="allow-nan")
     n_out = max((part.stop for part in transformer.output_indices_.values()), default=0)
     if X.shape[1] != n_out:
@@ -72,7 +72,8 @@ def inverse_column_transform(transformer, X):
                 table[place] = column
     table = [np.full(len(X), np.nan) if column is None else column for column in table]
     if names is None:
-        return np.column_stack(table)
+        numbers = all(column.dtype.kind in "biuf" for column in table)
+        return np.column_stack(table if numbers else [c.astype(object) for c in table])
     import pandas
 
     frame = {name: pandas.Series(c).infer_objects() for name, c in zip(names, table, strict=True)}
