@@ -330,7 +330,7 @@ def test_a_block_without_a_likelihood_has_no_bound():
 
 def test_the_detector_finds_a_category_that_contradicts_the_numbers():
     detector = AutoencoderAnomalyDetector(
-        loss="mixed", scoring="reconstruction", max_iter=100, trim=0.0, random_state=0
+        loss="mixed", scoring="reconstruction", max_iter=50, trim=0.0, random_state=0
     ).fit(TABLE)
     X = TABLE[:1].copy()
     X[0, SPECIES] = [0, 0, 1]
