@@ -1,5 +1,7 @@
 """The way back from a `ColumnTransformer`'s columns to those of the table."""
 
+from collections import UserList
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer
@@ -89,6 +91,8 @@ def _places(columns, names, n_features):
         first = 0 if columns.start is None else list(names).index(columns.start)
         last = n_features - 1 if columns.stop is None else list(names).index(columns.stop)
         return every[first : last + 1 : columns.step]
+    if isinstance(columns, UserList):
+        columns = columns.data  # of scikit-learn 1.6, which warns of itself when it is read
     if not isinstance(columns, slice):
         columns = np.atleast_1d(columns)
         if not len(columns):
