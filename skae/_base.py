@@ -10,7 +10,7 @@ import torch
 from . import _data, _init, _state
 from ._building import NetBuilder
 from ._distributed import together, world
-from ._likelihood import mean_loss
+from ._likelihood import noise_of
 from ._merging import merge_rows, split_rows
 from ._runtime import one_thread
 from ._training import resolve_batch_size, resolve_max_iter
@@ -191,7 +191,7 @@ class BaseAutoencoder(NetBuilder):
             with torch.no_grad():
                 self._codes = self.module_.encode(rows).numpy() * self._scale
         elif self.penalty_.bound:
-            self._noise = mean_loss(self.module_, self.loss_function_, self.penalty_, rows)
+            self._noise = noise_of(self.module_, self.loss_function_, self.penalty_, rows)
 
     def _take_weights(self):
         self.module_ = copy.deepcopy(self.net_.module_).cpu().double()

@@ -6,8 +6,10 @@ from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
-# How often a row with missing entries is reconstructed to fill them.
-COMPLETIONS = 10
+# How often a row with missing entries is reconstructed to fill them. It is the strength of a
+# regularisation, too: until it settles, a reconstruction fits what is there with all components,
+# and extrapolates.
+COMPLETIONS = 3
 # How often PCA is done anew on rows that it has completed.
 _COMPLETED_PCAS = 20
 # Features up to which a large X's covariance is made: a matrix of 32 MiB.

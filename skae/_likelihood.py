@@ -11,12 +11,11 @@ def _coding(module, x, generator):
 
 
 @torch.no_grad()
-def mean_loss(module, loss, penalty, x):
-    """Return the mean loss of an entry when codes are drawn from the rows' distributions."""
+def noise_of(module, loss, penalty, x):
+    """Return the scale of the errors when codes are drawn from the rows' distributions."""
     coding = _coding(module, module.complete(x), torch.Generator().manual_seed(0))
     eta = module.decode(penalty.draw(coding))
-    target = module.head.target(x)
-    return loss.per_observed(eta, target).mean().item()
+    return loss.noise(eta, module.head.target(x))
 
 
 @torch.no_grad()

@@ -162,7 +162,7 @@ class AutoencoderTransformer(
     ``reconstruct`` return dense arrays.
 
     Entries that are NaN are missing. The loss leaves them out, and the net sees its own
-    reconstruction in their place, found by ten repetitions from the mean on, as PCA imputes; the
+    reconstruction in their place, found by three repetitions from the mean on, as PCA imputes; the
     start is the PCA of rows that are completed by it. ``inverse_transform(transform(X))`` has a
     value for each. Only the tails of a recurrent net's sequences are left as they are.
 

@@ -113,7 +113,7 @@ def fail_all(rank):
     other = X.copy()
     other[7, 20] += rank
     broken = X.copy()
-    broken[0, 0] = np.nan if rank else 0
+    broken[0, 0] = np.inf if rank else 0
     detector = AutoencoderAnomalyDetector(max_iter=1, distributed=True, warm_start=True).fit(X)
     if rank:
         detector = clone(detector)
@@ -124,7 +124,7 @@ def fail_all(rank):
         "other rows": failure(net.fit, X[rank:]),
         "other alpha": failure(fit, True, alpha=0.1 * rank),
         "other weights": failure(fit, True, sample_weight=WEIGHT if rank else None),
-        "missing values": failure(net.fit, broken),
+        "infinite values": failure(net.fit, broken),
     }
     return failures
 

@@ -70,6 +70,7 @@ def test_every_family_of_the_issue_is_there():
         "documents",
         "tokens",
         "clustering",
+        "mixed",
     }
 
 

@@ -183,7 +183,7 @@ def test_what_differs_is_told_by_all(pair, name, parameter):
     ("name", "kind", "text"),
     [
         ("callback", "OSError", "the disk is full"),
-        ("missing values", "ValueError", "Input X contains NaN"),
+        ("infinite values", "ValueError", "Input X contains infinity"),
     ],
 )
 def test_an_error_in_one_process_ends_the_fit_of_all(pair, name, kind, text):

@@ -21,6 +21,7 @@ X = {
     "poisson": RNG.poisson(2.0, size=(6, 5)).astype(float),
     "multinomial": RNG.dirichlet(np.ones(5), size=6),
     "categorical_cross_entropy": RNG.integers(5, size=(6, 1)).astype(float),
+    "mixed": np.column_stack([RNG.normal(size=(6, 2)), np.eye(3)[[0, 1, 2, 0, 1, 1]]]),
 }
 X["categorical_cross_entropy"][:5, 0] = range(5)  # a vocabulary of as many tokens as ETA is wide
 
@@ -63,6 +64,16 @@ REFERENCE = {
     ).mean(1),
     "categorical_cross_entropy": lambda eta, x: (
         -np.log(softmax(eta, 1))[np.arange(6), x[:, 0].astype(int)]
+    ),
+    "mixed": lambda eta, x: (
+        (
+            (
+                (eta[:, :2] - (x[:, :2] - x[:, :2].mean(0)) / np.sqrt(x[:, :2].var(0).mean())) ** 2
+            ).sum(1)
+            / 2
+            - np.log(softmax(eta[:, 2:], 1)[x[:, 2:] == 1])
+        )
+        / 3
     ),
 }
 

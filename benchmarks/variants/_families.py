@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from ..datasets import Unavailable
-from . import codes, denoising, generative, images, sequences, text
+from . import codes, denoising, generative, images, mixed, sequences, text
 from ._registry import FAMILIES
 
-MODULES = (images, sequences, denoising, codes, generative, text)
+MODULES = (images, sequences, denoising, codes, generative, text, mixed)
 
 
 def variants(names, n_seeds, done, leave_out) -> Iterator[dict]:

@@ -58,7 +58,12 @@ def strategy_tables(folder):
 
 API = {
     "Estimators": ["skae"],
-    "Comparison, metrics and plots": ["skae.compare", "skae.metrics", "skae.plotting"],
+    "Comparison, metrics, plots and tables": [
+        "skae.compare",
+        "skae.metrics",
+        "skae.plotting",
+        "skae.columns",
+    ],
     "Strategies": [f"skae.{module}" for module in REGISTRIES],
 }
 

@@ -8,6 +8,7 @@ itself, because counts and probabilities have no other unit.
 from ._base import LOSSES, Loss
 from ._errors import AbsoluteError, Huber, SquaredError
 from ._links import BinaryCrossEntropy, Multinomial, Poisson
+from ._mixed import Mixed
 from ._tokens import CategoricalCrossEntropy
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CategoricalCrossEntropy",
     "Huber",
     "Loss",
+    "Mixed",
     "Multinomial",
     "Poisson",
     "SquaredError",

@@ -1,6 +1,8 @@
 """The kind of strategy that a loss is."""
 
+import numpy as np
 import torch
+from scipy import sparse
 
 from .._strategies import Strategy
 
@@ -40,7 +42,7 @@ class Loss(Strategy):
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features)
+        X : ndarray or sparse matrix of shape (n_samples, n_features)
             The training data.
 
         Raises
@@ -177,8 +179,41 @@ class Loss(Strategy):
         loss : Tensor of shape (n,)
             The mean over the observed entries.
         """
-        entries, observed = _of_observed(self.per_entry, eta, x)
+        entries, observed = self._of_observed(self.per_entry, eta, x)
         return entries.sum(1) / observed.sum(1).clamp(min=1)
+
+    def observed(self, x):
+        """Return which entries are there.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            The target; NaN is not there.
+
+        Returns
+        -------
+        observed : Tensor of shape (n, n_entries), bool
+            A token is there or not as a whole.
+        """
+        return ~torch.isnan(x.unflatten(1, (-1, self.entry_width))[..., 0])
+
+    def noise(self, eta, x):
+        """Return the scale of an error, which `log_likelihood` takes.
+
+        Parameters
+        ----------
+        eta : Tensor of shape (n, n_features)
+            The net's output for training rows.
+        x : Tensor of shape (n, n_features)
+            The target; NaN is not there.
+
+        Returns
+        -------
+        noise : float
+            The mean loss of an entry.
+        """
+        per_row = self.per_observed if torch.isnan(x).any() else self.per_sample
+        return per_row(eta, x).mean().item()
 
     def log_likelihood(self, eta, x, noise):
         """Return the log likelihood of each entry, for losses that have one.
@@ -190,7 +225,7 @@ class Loss(Strategy):
         x : Tensor of shape (n, n_features)
             The target.
         noise : float
-            The mean loss of an entry of the training rows, which is the scale of an error.
+            What `noise` returned for training rows.
 
         Returns
         -------
@@ -216,16 +251,22 @@ class Loss(Strategy):
         log_likelihood : Tensor of shape (n,)
             In nats.
         """
-        return _of_observed(lambda *pair: self.log_likelihood(*pair, noise), eta, x)[0].sum(1)
+        entries, _ = self._of_observed(lambda *pair: self.log_likelihood(*pair, noise), eta, x)
+        return entries.sum(1)
+
+    def _of_observed(self, function, eta, x):
+        """Return a function of each entry, zero for those that are not there, and the others."""
+        observed = self.observed(x)
+        return torch.where(observed, function(eta, torch.nan_to_num(x)), 0.0), observed
 
 
-def _of_observed(function, eta, x):
-    """Return a function of each entry, zero for those that are NaN, and the mask of the others."""
-    observed = ~torch.isnan(x)
-    entries = function(eta, torch.nan_to_num(x))
-    # a token is there or not as a whole
-    observed = observed.unflatten(1, (entries.shape[1], -1))[..., 0]
-    return torch.where(observed, entries, 0.0), observed
+def extremes(X):
+    """Return the least and the largest value of X, dense or sparse."""
+    values = X.data if sparse.issparse(X) else X
+    low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
+    if sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]:
+        low, high = np.fmin(low, 0), np.fmax(high, 0)
+    return low, high
 
 
 LOSSES = Loss.registry

@@ -4,9 +4,10 @@ from numbers import Real
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch.nn import functional
 
-from ._base import Loss
+from ._base import Loss, extremes
 
 
 def _check_range(feature_range):
@@ -20,10 +21,11 @@ def _check_range(feature_range):
 
 
 def _check_counts(X, name):
-    if np.nanmin(X) < 0:
+    least, _ = extremes(X)
+    if least < 0:
         raise ValueError(
             f"Negative values in data: loss={name!r} needs counts, values of X that are >= 0, but "
-            f"the smallest is {np.nanmin(X):g}."
+            f"the smallest is {least:g}."
         )
 
 
@@ -60,7 +62,7 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
         self.feature_range = feature_range
 
     def bind(self, X):
-        smallest, largest = np.nanmin(X), np.nanmax(X)
+        smallest, largest = extremes(X)
         if self.feature_range is not None:
             low, high = _check_range(self.feature_range)
         elif hasattr(self, "low_"):
@@ -157,7 +159,7 @@ class Multinomial(Loss, name="multinomial"):
 
     def bind(self, X):
         _check_counts(X, "multinomial")
-        if np.isnan(X).any():
+        if np.isnan(X.data if sparse.issparse(X) else X).any():
             raise ValueError(
                 "X has missing steps (NaN): loss='multinomial' is about whole rows and takes none."
             )

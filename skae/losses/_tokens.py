@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from .._compat import Interval
 from ._base import Loss
@@ -28,8 +29,6 @@ class CategoricalCrossEntropy(Loss, name="categorical_cross_entropy"):
     -----
     The start is PCA of the indicators, each reconstruction at least a hundredth of its mean.
 
-    The indicators of all rows are held in memory: n_samples x n_features x n_tokens numbers.
-
     Examples
     --------
     >>> import numpy as np
@@ -50,6 +49,8 @@ class CategoricalCrossEntropy(Loss, name="categorical_cross_entropy"):
         self.n_tokens = n_tokens
 
     def bind(self, X):
+        if sparse.issparse(X):
+            raise TypeError(f"loss={self!r} takes tokens in a dense X, got a sparse one.")
         if self.n_tokens is not None:
             self.tokens_ = np.arange(self.n_tokens, dtype=np.float64)
         elif not hasattr(self, "tokens_"):
