@@ -156,9 +156,10 @@ class AutoencoderTransformer(
     ``fit`` runs on one thread. On small nets that is as fast, and the result depends neither on the
     number of cores nor on ``n_jobs``.
 
-    ``partial_fit`` trains on its rows once, at the constant `learning_rate`; the mean, the scale
-    and the start are those of the first call. It holds no rows out, so the promise about unseen
-    rows is ``fit``'s alone.
+    ``partial_fit`` trains on its rows once, at half of `learning_rate`; the mean, the scale and the
+    start are those of the first call. What it predicts with is a running mean of the weights, most
+    of it over the last tenth of all its steps: it settles as the calls go on. It holds no rows out,
+    so the promise about unseen rows is ``fit``'s alone.
 
     References
     ----------
@@ -252,8 +253,9 @@ class AutoencoderTransformer(
             ``loss="categorical_cross_entropy"``, the share of the tokens that are reconstructed.
         """
         check_is_fitted(self)
-        X = self._check_rows(X)
+        # of X as it came: a frame loses its names when it is checked
         rebuilt = self.reconstruct(X)
+        X = self._check_rows(X)
         if self.loss_function_.discrete:
             right = np.where(np.isnan(X), np.nan, rebuilt == X)
             return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
