@@ -5,7 +5,6 @@ import signal
 from itertools import chain
 
 import joblib
-import numpy as np
 import pytest
 from dask.distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
