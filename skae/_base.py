@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from . import _data, _init, _state
+from ._averaging import GrowingAverage
 from ._building import NetBuilder
 from ._distributed import together, world
 from ._likelihood import noise_of
@@ -141,15 +142,19 @@ class BaseAutoencoder(NetBuilder):
                 patience=self.n_iter_no_change,
             )
         if best > 0:
-            self._take_weights()
+            self._take_weights(net.module_)
         elif valid is not None:
             net.module_.load_state_dict(self.module_.state_dict())
         return best
 
     def _one_pass(self, table, started):
-        """Train on every row once, at a constant rate, with the optimizer as it is."""
+        """Train on every row once, at a constant rate, with the optimizer as it is.
+
+        What predicts is the running mean of the weights, which the steps themselves do not use.
+        """
         net = self.net_
         net.criterion_.partial = self._partial
+        average = GrowingAverage(net.module_, self.module_, net.n_averaged_)
         table.hold(net.device)
         if len(net.history) == 0:
             net.record_start(started, table, None)
@@ -157,15 +162,18 @@ class BaseAutoencoder(NetBuilder):
         net.notify("on_train_begin", X=table, y=None)
         net.notify("on_epoch_begin", dataset_train=table, dataset_valid=None)
         for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr
+            # The mean of a rate that rises to net.lr and falls again, as in fit.
+            group["lr"] = net.lr / 2
         net.generator_ = self._torch_generator()
         size = resolve_batch_size(self.batch_size, len(table))
         with self._seeded():
-            figures = net.run_epoch(table, size)
+            figures = net.run_epoch(table, size, average=average)
         net.record(started, **figures)
         net.end_epoch(table, None)
         net.notify("on_train_end", X=table, y=None)
-        self._take_weights()
+        average.take_buffers()
+        net.n_averaged_ = average.n_steps
+        self._take_weights(average.module)
         return net.history[-1, "epoch"]
 
     def _finish(self, table, best):
@@ -193,8 +201,8 @@ class BaseAutoencoder(NetBuilder):
         elif self.penalty_.bound:
             self._noise = noise_of(self.module_, self.loss_function_, self.penalty_, rows)
 
-    def _take_weights(self):
-        self.module_ = copy.deepcopy(self.net_.module_).cpu().double()
+    def _take_weights(self, module):
+        self.module_ = copy.deepcopy(module).cpu().double()
 
     def _completed(self, x):
         return self.module_.complete(torch.from_numpy(x.astype(np.float64)))
@@ -272,16 +280,21 @@ class BaseAutoencoder(NetBuilder):
         state = dict(super().__getstate__())
         if "net_" in state:
             state["module_"] = _state.to_numpy(self.module_.state_dict())
-            state["net_"] = [
-                _state.to_numpy(optimizer.state_dict()) for optimizer in self.net_.optimizers()
-            ]
+            net = self.net_
+            state["net_"] = {
+                "optimizers": [_state.to_numpy(o.state_dict()) for o in net.optimizers()],
+                "n_averaged": net.n_averaged_,
+            }
+            if net.n_averaged_:
+                # module_ has the mean of the weights; the next step starts from the last ones.
+                state["net_"]["weights"] = _state.to_numpy(net.module_.state_dict())
         return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
         if "net_" not in state:
             return
-        weights, optimizers = _state.to_torch(state["module_"]), _state.to_torch(state["net_"])
+        weights, of_net = _state.to_torch(state["module_"]), _state.to_torch(state["net_"])
         # Building draws random layers, which the weights replace: not from the fit's own stream.
         stream, self._generator = self._generator, np.random.default_rng(0)
         linear = (weights["E"], weights.get("D", weights["E"].T)) if "E" in weights else None
@@ -289,7 +302,10 @@ class BaseAutoencoder(NetBuilder):
         self.module_.load_state_dict(weights)
         self._generator = stream
         self.net_ = self._build_net()
-        for optimizer, its_state in zip(self.net_.optimizers(), optimizers, strict=True):
+        self.net_.n_averaged_ = of_net["n_averaged"]
+        if "weights" in of_net:
+            self.net_.module_.load_state_dict(of_net["weights"])
+        for optimizer, its_state in zip(self.net_.optimizers(), of_net["optimizers"], strict=True):
             optimizer.load_state_dict(its_state)
         for row in state.get("history_", []):
             self.net_.history.new_epoch()

@@ -90,6 +90,8 @@ class Steps(skorch.NeuralNet):
         self.trim = trim
         self.corruption = corruption
         self.penalty = penalty
+        # Steps in the running mean of partial_fit.
+        self.n_averaged_ = 0
         # The root mean squared error of training rows, lately.
         self.error_ = 0.0
         # The share of the training that is over, for penalties that change with it.

@@ -169,9 +169,10 @@ class AutoencoderTransformer(
     ``fit`` runs on one thread. On small nets that is as fast, and the result depends neither on the
     number of cores nor on ``n_jobs``.
 
-    ``partial_fit`` trains on its rows once, at the constant `learning_rate`; the mean, the scale
-    and the start are those of the first call. It holds no rows out, so the promise about unseen
-    rows is ``fit``'s alone.
+    ``partial_fit`` trains on its rows once, at half of `learning_rate`; the mean, the scale and the
+    start are those of the first call. What it predicts with is a running mean of the weights, most
+    of it over the last tenth of all its steps: it settles as the calls go on. It holds no rows out,
+    so the promise about unseen rows is ``fit``'s alone.
 
     References
     ----------

@@ -147,12 +147,14 @@ def test_a_weight_is_a_repetition(cancer):
 
 def test_chunks_come_close_to_a_fit(cancer):
     train, test, _, truth = cancer
+    whole = detector(contamination=0.1).fit(train)
     model = detector(contamination=0.1)
     for seed in range(40):
         order = np.random.default_rng(seed).permutation(len(train))
         for chunk in np.array_split(order, 3):
             model.partial_fit(train[chunk])
-    assert roc_auc_score(truth, -model.score_samples(test)) > 0.85
+    area, of_fit = (roc_auc_score(truth, -m.score_samples(test)) for m in (model, whole))
+    assert area > of_fit - 0.03
     assert (model.predict(train) == -1).mean() == pytest.approx(0.1, abs=0.05)
 
 

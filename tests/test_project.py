@@ -30,6 +30,7 @@ LAYERS = [
     {"scorings", "_attribution", "_calibration", "_folds", "_likelihood"},
     {"_steps"},
     {"_training"},
+    {"_averaging"},
     {"_parameters"},
     {"_building"},
     {"_base", "_coding", "_generation"},
