@@ -1,12 +1,15 @@
 """The private skorch net: its loss, a step, an epoch."""
 
 from collections import Counter
+from functools import partial
 
 import skorch
 import torch
 from torch import nn
 
 from ._data import batches, n_batches, some_rows
+from ._flat import FlatParameters
+from ._gradients import known_gradient
 from .penalties import Coding
 
 # Rows that tell the reconstruction error well enough to set the size of a corruption by it.
@@ -99,9 +102,9 @@ class Steps(skorch.NeuralNet):
         return []
 
     def initialize_optimizer(self, triggered_directly=None):
-        # Listed once: walking through the modules costs a small net a tenth of a step.
-        self.parameters_ = self.module_.own_parameters()
-        self.optimizer_ = self.optimizer.build(self.parameters_, self.lr, self.alpha)
+        self.flat_ = FlatParameters(self.module_.own_parameters())
+        vectors = self.flat_.vectors if self.optimizer.elementwise else self.flat_.parameters
+        self.optimizer_ = self.optimizer.build(vectors, self.lr, self.alpha)
         critic = self.module_.critic
         self.critic_optimizer_ = None if critic is None else critic.build_optimizer()
         return self
@@ -117,18 +120,26 @@ class Steps(skorch.NeuralNet):
 
     def train_step(self, batch, **fit_params):
         """Take one step and return the loss before it and its terms, as tensors on the device."""
-        self.optimizer_.zero_grad(set_to_none=True)
         seen = self.corrupted(batch.x, self.generator_)
-        losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
+        influence = None
         if self.trim:
-            losses = losses * _influence(losses, batch.weight, self.trim)
-        loss = losses.mean()
-        loss.backward()
+            influence = partial(_influence, weight=batch.weight, trim=self.trim)
+        terms = {}
+        if self.gradient_ is not None:
+            loss = self.gradient_(batch.x if seen is None else seen, batch, influence)
+        else:
+            self.flat_.zero_grad()
+            losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
+            if influence is not None:
+                losses = losses * influence(losses)
+            loss = losses.mean()
+            loss.backward()
         if self.callbacks_:
             named = list(self.module_.named_parameters())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+            self.flat_.collect()
         if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
+            self.flat_.clip(self.gradient_clip)
         self.optimizer_.step()
         if self.critic_optimizer_ is not None:
             terms["critic"] = self.critic_step(batch.x if seen is None else seen)
@@ -250,6 +261,9 @@ class Steps(skorch.NeuralNet):
         if self.corruption is not None:
             self.measure_error(train)
         self.module_.train()
+        self.gradient_ = None
+        if self.penalty is None:
+            self.gradient_ = known_gradient(self.module_, self.criterion_)
         totals = {}
         n_steps = n_batches(len(train.x), batch_size)
         for i, batch in enumerate(batches(train, batch_size, self.generator_)):

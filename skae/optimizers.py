@@ -27,8 +27,15 @@ class Optimizer(Strategy):
 
     A subclass defines `build` and, as ``default_learning_rate``, what ``learning_rate="auto"``
     means for it.
+
+    Attributes
+    ----------
+    elementwise : bool
+        Whether a weight's step depends on the gradients of that weight alone. All weights may then
+        be handed over as one vector, which is faster.
     """
 
+    elementwise = False
     default_learning_rate: float
 
     def build(self, parameters, learning_rate, alpha):
@@ -75,6 +82,7 @@ class Adam(Optimizer, name="adam"):
     Adam(beta_2=0.99)
     """
 
+    elementwise = True
     default_learning_rate = 5e-3
     _torch_class = torch.optim.Adam
     _parameter_constraints: dict = {"beta_1": [_SHARE], "beta_2": [_SHARE], "epsilon": [_POSITIVE]}
@@ -136,6 +144,7 @@ class SGD(Optimizer, name="sgd"):
     SGD(momentum=0.9, nesterov=True)
     """
 
+    elementwise = True
     default_learning_rate = 0.1
     _parameter_constraints: dict = {"momentum": [_SHARE], "nesterov": ["boolean"]}
 
@@ -199,6 +208,7 @@ class Adagrad(Optimizer, name="adagrad"):
     Adagrad()
     """
 
+    elementwise = True
     default_learning_rate = 0.02
 
     def build(self, parameters, learning_rate, alpha):
@@ -226,6 +236,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     RMSprop(rho=0.9)
     """
 
+    elementwise = True
     default_learning_rate = 1e-3
     _parameter_constraints: dict = {"rho": [_SHARE], "momentum": [_SHARE]}
 

@@ -1,0 +1,93 @@
+"""A net's parameters laid out in one vector, so that what is done to all of them is one call."""
+
+import copy
+
+import torch
+from torch import nn
+
+# Each parameter starts where a tensor of its own would: 64 bytes are what torch aligns to.
+_ALIGNMENT = 16
+
+
+class FlatParameters:
+    """Parameters that are views into one vector, and their gradients into another.
+
+    Where they cannot be laid out together, each one is a vector of its own.
+
+    Parameters
+    ----------
+    parameters : list of torch.nn.Parameter
+        Those that need no gradient are left out. The others keep their values and their identity.
+
+    Attributes
+    ----------
+    parameters : list of torch.nn.Parameter
+    vectors : list of torch.nn.Parameter
+        What an optimizer is to step; each has its gradient.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.vectors = self.parameters
+        if len({(p.dtype, p.device, p.layout) for p in self.parameters}) == 1:
+            length = sum(_room(p) for p in self.parameters)
+            self.vectors = [nn.Parameter(self.parameters[0].new_zeros(length))]
+        for vector in self.vectors:
+            vector.grad = torch.zeros_like(vector)
+        self._views = [p.grad for p in self.parameters]
+        if self.vectors is not self.parameters:
+            self._lay_out(keep=True)
+
+    def _lay_out(self, keep):
+        """Make the parameters views, which keep their values or take those of the vector."""
+        self._views, start = [], 0
+        (vector,) = self.vectors
+        for p in self.parameters:
+            part = slice(start, start + p.numel())
+            view = vector.detach()[part].view(p.shape)
+            if keep:
+                view.copy_(p.detach())
+            p.data = view
+            p.grad = vector.grad[part].view(p.shape)
+            self._views.append(p.grad)
+            start += _room(p)
+
+    def __deepcopy__(self, memo):
+        twin = copy.copy(self)
+        memo[id(self)] = twin
+        twin.parameters = copy.deepcopy(self.parameters, memo)
+        twin.vectors = copy.deepcopy(self.vectors, memo)
+        for mine, its in zip(self.vectors, twin.vectors, strict=True):
+            its.grad = mine.grad.clone()
+        twin._views = [p.grad for p in twin.parameters]
+        if self.vectors is not self.parameters:
+            twin._lay_out(keep=False)
+        return twin
+
+    def zero_grad(self):
+        """Set the gradients to zero."""
+        for vector in self.vectors:
+            vector.grad.zero_()
+
+    def collect(self):
+        """Take back the gradients that someone else has replaced."""
+        for p, view in zip(self.parameters, self._views, strict=True):
+            if p.grad is not view:
+                view.zero_() if p.grad is None else view.copy_(p.grad)
+                p.grad = view
+
+    def clip(self, largest):
+        """Scale the gradient down to a norm, as torch.nn.utils.clip_grad_norm_ does."""
+        gradients = [vector.grad for vector in self.vectors]
+        norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
+        norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        share = largest / (norm + 1e-6)
+        # Waiting for a number is free on a CPU only; there, most steps have nothing to scale.
+        if share.device.type != "cpu" or not share >= 1:
+            share.clamp_(max=1.0)
+            for gradient in gradients:
+                gradient.mul_(share)
+
+
+def _room(parameter):
+    return -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
