@@ -81,12 +81,15 @@ class FlatParameters:
         gradients = [vector.grad for vector in self.vectors]
         norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]
         norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-        share = largest / (norm + 1e-6)
-        # Waiting for a number is free on a CPU only; there, most steps have nothing to scale.
-        if share.device.type != "cpu" or not share >= 1:
-            share.clamp_(max=1.0)
-            for gradient in gradients:
-                gradient.mul_(share)
+        if norm.device.type == "cpu":
+            # Most steps have nothing to scale; to ask would make an accelerator wait.
+            share = largest / (norm.item() + 1e-6)
+            if share >= 1:
+                return
+        else:
+            share = (largest / (norm + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(share)
 
 
 def _room(parameter):

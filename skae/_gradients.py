@@ -10,6 +10,17 @@ _aten = torch.ops.aten
 # torch's own constants of SELU, which has no backward of its own
 _SELU = 1.6732632423543772, 1.0507009873554805
 
+# Entries from which four plain passes are faster than torch's one, which is not vectorised well.
+_MANY = 2**13
+
+
+def _silu_backward(d, a, h):
+    if a.numel() < _MANY:
+        return _aten.silu_backward.grad_input(d, a, grad_input=d)
+    sigmoid = torch.sigmoid(a)
+    return d.mul_(torch.addcmul(h, h, sigmoid, value=-1).add_(sigmoid))
+
+
 # For each kind of layer, the gradient of its input, from that of its output (which it overwrites
 # where it can), its input and its output.
 SLOPES = {
@@ -27,7 +38,7 @@ SLOPES = {
     nn.GELU: lambda layer, d, a, h: _aten.gelu_backward.grad_input(
         d, a, approximate=layer.approximate, grad_input=d
     ),
-    nn.SiLU: lambda layer, d, a, h: _aten.silu_backward.grad_input(d, a, grad_input=d),
+    nn.SiLU: lambda layer, d, a, h: _silu_backward(d, a, h),
     nn.Mish: lambda layer, d, a, h: _aten.mish_backward(d, a),
     nn.Tanh: lambda layer, d, a, h: _aten.tanh_backward.grad_input(d, h, grad_input=d),
     nn.Sigmoid: lambda layer, d, a, h: _aten.sigmoid_backward.grad_input(d, h, grad_input=d),
@@ -39,6 +50,8 @@ SLOPES = {
 # Products of this many numbers are faster in oneDNN than in the BLAS that torch is built with: it
 # knows the vector units of processors that are not its maker's.
 _LARGE = 2**20
+# Columns up to which a product may be narrow.
+_NARROW = 32
 _onednn_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 if not torch.backends.mkldnn.is_available():
     _onednn_linear = None
@@ -120,33 +133,45 @@ class DenseGradient:
         influence : callable or None
             Returns how much each row counts, from their weighted losses.
         """
-        code = _forward(self.f, x)
+        code, out, f_tape, g_tape = self._paths(x)
+        if self.squared:
+            loss, d_out = self._squared_error(code, out, rows, influence)
+            d_along = d_out
+        else:
+            loss, d_along, d_out = self._any_loss(code, out, rows, influence)
+        d_code = _backward(self.g, g_tape, d_out, True)
         if self.linear:
-            code.addmm_(x, self.E)
-        out = _forward(self.g, code)
-        along = torch.mm(code, self.D) if self.linear else None
-        loss, d_along, d = self._loss(along, out, rows, influence)
-        d_code = _backward(self.g, d, True)
-        if self.linear:
-            torch.mm(code.t(), d_along, out=self.D_gradient)
-            d_code.addmm_(d_along, self.D.t())
-            torch.mm(x.t(), d_code, out=self.E_gradient)
-        _backward(self.f, d_code, False)
+            product(code.t(), d_along, out=self.D_gradient)
+            d_code += product(d_along, self.D.t())
+            product(x.t(), d_code, out=self.E_gradient)
+        _backward(self.f, f_tape, d_code, False)
         return loss
 
-    def _loss(self, along, out, rows, influence):
-        """Return the mean loss and its gradients by the outputs of the two paths."""
-        if not self.squared:
-            return self._any_loss(along, out, rows, influence)
-        if along is not None:
-            out += along
+    @torch.no_grad()
+    def output(self, x):
+        """Return the net's output for rows."""
+        code, out, _, _ = self._paths(x)
+        return self.head(torch.mm(code, self.D) if self.linear else 0.0, out)
+
+    def _paths(self, x):
+        """Return the code, the decoder's nonlinear path, and what the way back needs."""
+        code, f_tape = _forward(self.f, x)
+        if self.linear:
+            code += product(x, self.E)
+        out, g_tape = _forward(self.g, code)
+        return code, out, f_tape, g_tape
+
+    def _squared_error(self, code, out, rows, influence):
+        """Return the mean loss and its gradient by the output."""
+        if self.linear:
+            out.addmm_(code, self.D)
         out -= rows.x
         n_entries = out.numel()
         if influence is None and rows.weight is None:
             entries = out.view(-1)
             loss = torch.dot(entries, entries) / n_entries
             out *= 2 / n_entries
-            return loss, out, out
+            return loss, out
         losses = torch.linalg.vecdot(out, out) / out.shape[1]
         counts = torch.ones_like(losses) if rows.weight is None else rows.weight
         losses = losses * counts
@@ -154,20 +179,20 @@ class DenseGradient:
             share = influence(losses)
             losses, counts = losses * share, counts * share
         out *= (counts * (2 / n_entries))[:, None]
-        return losses.mean(), out, out
+        return losses.mean(), out
 
     @torch.enable_grad()
-    def _any_loss(self, along, out, rows, influence):
-        paths = [path.requires_grad_() for path in (along, out) if path is not None]
-        eta = self.head(0.0 if along is None else along, out)
-        losses = self.criterion(eta, self.head.target(rows.x))
+    def _any_loss(self, code, out, rows, influence):
+        """Return the mean loss and its gradients by the outputs of the two paths."""
+        along = torch.mm(code, self.D) if self.linear else out.new_zeros(())
+        paths = [along.requires_grad_(), out.requires_grad_()]
+        losses = self.criterion(self.head(*paths), self.head.target(rows.x))
         if rows.weight is not None:
             losses = losses * rows.weight
         if influence is not None:
             losses = losses * influence(losses)
         loss = losses.mean()
-        gradients = torch.autograd.grad(loss, paths)
-        return loss.detach(), gradients[0], gradients[-1]
+        return loss.detach(), *torch.autograd.grad(loss, paths)
 
 
 class _Layer:
@@ -180,51 +205,67 @@ class _Layer:
         self.slope = SLOPES.get(type(activation))
 
     def forward(self, h):
-        self.input = h
-        self.before = self.after = affine(h, self.weight, self.bias)
-        if self.activation is not None:
-            self.after = self.activation.forward(self.before)
-        return self.after
+        """Return the output before and after the activation."""
+        a = affine(h, self.weight, self.bias)
+        return (a, a) if self.activation is None else (a, self.activation.forward(a))
 
-    def backward(self, d, to_input):
+    def backward(self, d, h, before, after, to_input):
+        """Leave the gradient by the parameters, and return that by the input h if it is needed."""
         if self.activation is not None:
-            d = self.slope(self.activation, d, self.before, self.after)
-        product(d.t(), self.input, out=self.weight_gradient)
+            d = self.slope(self.activation, d, before, after)
+        product(d.t(), h, out=self.weight_gradient)
         torch.sum(d, 0, out=self.bias_gradient)
         return product(d, self.weight) if to_input else None
 
 
 def _forward(layers, h):
+    """Return what layers make of rows, and what the way back needs."""
+    tape = []
     for layer in layers:
-        h = layer.forward(h)
-    return h
+        before, after = layer.forward(h)
+        tape.append((h, before, after))
+        h = after
+    return h, tape
 
 
-def _backward(layers, d, to_input):
-    for layer in reversed(layers):
-        d = layer.backward(d, to_input or layer is not layers[0])
+def _backward(layers, tape, d, to_input):
+    """Return the gradient by the input of the first layer if it is needed."""
+    for layer, values in zip(reversed(layers), reversed(tape), strict=True):
+        d = layer.backward(d, *values, to_input or layer is not layers[0])
     return d
-
-
-def _is_for_onednn(a, n_columns):
-    return (
-        a.shape[0] * a.shape[1] * n_columns >= _LARGE
-        and _onednn_linear is not None
-        and a.dtype == torch.float32
-        and a.device.type == "cpu"
-    )
 
 
 def affine(x, weight, bias):
     """Return what a linear layer makes of rows."""
-    if _is_for_onednn(x, len(weight)):
+    if _is_large(x, len(weight)):
         return _onednn_linear(x, weight, bias, "none", [], "")
+    if _is_narrow(len(x), len(weight)):
+        return product(x, weight.t()) + bias
     return torch.addmm(bias, x, weight.t())
 
 
 def product(a, b, out=None):
     """Return the product of two matrices."""
-    if not _is_for_onednn(a, b.shape[1]):
+    n_rows, n_columns = len(a), b.shape[1]
+    large = _is_large(a, n_columns)
+    if _is_narrow(n_rows, n_columns) and (out is not None or not large):
+        result = product(b.t(), a.t()).t()
+        return result.contiguous() if out is None else out.copy_(result)
+    if not large:
         return torch.mm(a, b, out=out)
     result = _onednn_linear(a, b.t(), None, "none", [], "")
     return result if out is None else out.copy_(result)
+
+
+def _is_narrow(n_rows, n_columns):
+    """Return whether the BLAS is faster with the transposed product, several times as it may be."""
+    return n_columns <= _NARROW and n_rows >= 4 * n_columns
+
+
+def _is_large(a, n_columns):
+    return (
+        a.numel() * n_columns >= _LARGE
+        and _onednn_linear is not None
+        and a.dtype == torch.float32
+        and a.device.type == "cpu"
+    )

@@ -102,6 +102,7 @@ class Steps(skorch.NeuralNet):
         return []
 
     def initialize_optimizer(self, triggered_directly=None):
+        self.gradient_ = None
         self.flat_ = FlatParameters(self.module_.own_parameters())
         vectors = self.flat_.vectors if self.optimizer.elementwise else self.flat_.parameters
         self.optimizer_ = self.optimizer.build(vectors, self.lr, self.alpha)
@@ -223,7 +224,8 @@ class Steps(skorch.NeuralNet):
     def measure_error(self, rows):
         """Note the root mean squared error of (a sample of) the rows, for the corruption."""
         x = some_rows(rows.x, _ERROR_ROWS)
-        residual = self.module_.head.to_net(self.module_(x)) - x
+        eta = self.module_(x) if self.gradient_ is None else self.gradient_.output(x)
+        residual = self.module_.head.to_net(eta) - x
         self.error_ = residual.square().nanmean().sqrt().item()
 
     @torch.no_grad()
@@ -258,12 +260,14 @@ class Steps(skorch.NeuralNet):
 
         Outside of it the module is in its evaluation mode.
         """
+        if epoch < 2 or self.callbacks_:
+            # only a callback may change the module meanwhile
+            self.gradient_ = None
+            if self.penalty is None:
+                self.gradient_ = known_gradient(self.module_, self.criterion_)
         if self.corruption is not None:
             self.measure_error(train)
         self.module_.train()
-        self.gradient_ = None
-        if self.penalty is None:
-            self.gradient_ = known_gradient(self.module_, self.criterion_)
         totals = {}
         n_steps = n_batches(len(train.x), batch_size)
         for i, batch in enumerate(batches(train, batch_size, self.generator_)):
