@@ -1,7 +1,5 @@
 """A net's parameters laid out in one vector, so that what is done to all of them is one call."""
 
-import copy
-
 import torch
 from torch import nn
 
@@ -18,6 +16,8 @@ class FlatParameters:
     ----------
     parameters : list of torch.nn.Parameter
         Those that need no gradient are left out. The others keep their values and their identity.
+    together : bool
+        Whether they may be laid out together.
 
     Attributes
     ----------
@@ -26,43 +26,37 @@ class FlatParameters:
         What an optimizer is to step; each has its gradient.
     """
 
-    def __init__(self, parameters):
+    def __init__(self, parameters, together=True):
         self.parameters = [p for p in parameters if p.requires_grad]
         self.vectors = self.parameters
-        if len({(p.dtype, p.device, p.layout) for p in self.parameters}) == 1:
+        if together and len({(p.dtype, p.device, p.layout) for p in self.parameters}) == 1:
             length = sum(_room(p) for p in self.parameters)
             self.vectors = [nn.Parameter(self.parameters[0].new_zeros(length))]
-        for vector in self.vectors:
-            vector.grad = torch.zeros_like(vector)
-        self._views = [p.grad for p in self.parameters]
-        if self.vectors is not self.parameters:
-            self._lay_out(keep=True)
+        self._lay_out(keep=True)
 
     def _lay_out(self, keep):
         """Make the parameters views, which keep their values or take those of the vector."""
-        self._views, start = [], 0
-        (vector,) = self.vectors
-        for p in self.parameters:
-            part = slice(start, start + p.numel())
-            view = vector.detach()[part].view(p.shape)
-            if keep:
-                view.copy_(p.detach())
-            p.data = view
-            p.grad = vector.grad[part].view(p.shape)
-            self._views.append(p.grad)
-            start += _room(p)
-
-    def __deepcopy__(self, memo):
-        twin = copy.copy(self)
-        memo[id(self)] = twin
-        twin.parameters = copy.deepcopy(self.parameters, memo)
-        twin.vectors = copy.deepcopy(self.vectors, memo)
-        for mine, its in zip(self.vectors, twin.vectors, strict=True):
-            its.grad = mine.grad.clone()
-        twin._views = [p.grad for p in twin.parameters]
+        for vector in self.vectors:
+            vector.grad = torch.zeros_like(vector)
         if self.vectors is not self.parameters:
-            twin._lay_out(keep=False)
-        return twin
+            (vector,), start = self.vectors, 0
+            for p in self.parameters:
+                part = slice(start, start + p.numel())
+                view = vector.detach()[part].view(p.shape)
+                if keep:
+                    view.copy_(p.detach())
+                p.data = view
+                p.grad = vector.grad[part].view(p.shape)
+                start += _room(p)
+        self._gradients = [p.grad for p in self.parameters]
+
+    def __getstate__(self):
+        return {"parameters": self.parameters, "vectors": self.vectors}
+
+    def __setstate__(self, state):
+        # what is copied or pickled has lost its gradients, and its views have parted
+        vars(self).update(state)
+        self._lay_out(keep=False)
 
     def zero_grad(self):
         """Set the gradients to zero."""
@@ -71,10 +65,17 @@ class FlatParameters:
 
     def collect(self):
         """Take back the gradients that someone else has replaced."""
-        for p, view in zip(self.parameters, self._views, strict=True):
-            if p.grad is not view:
-                view.zero_() if p.grad is None else view.copy_(p.grad)
-                p.grad = view
+        for p, own in zip(self.parameters, self._gradients, strict=True):
+            if p.grad is not own:
+                own.zero_() if p.grad is None else own.copy_(p.grad)
+                p.grad = own
+
+    def step(self, optimizer):
+        """Let an optimizer take a step; what someone has frozen meanwhile stays where it is."""
+        frozen = [(p.detach(), p.detach().clone()) for p in self.parameters if not p.requires_grad]
+        optimizer.step()
+        for parameter, value in frozen:
+            parameter.copy_(value)
 
     def clip(self, largest):
         """Scale the gradient down to a norm, as torch.nn.utils.clip_grad_norm_ does."""

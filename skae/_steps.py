@@ -103,12 +103,23 @@ class Steps(skorch.NeuralNet):
 
     def initialize_optimizer(self, triggered_directly=None):
         self.gradient_ = None
-        self.flat_ = FlatParameters(self.module_.own_parameters())
-        vectors = self.flat_.vectors if self.optimizer.elementwise else self.flat_.parameters
-        self.optimizer_ = self.optimizer.build(vectors, self.lr, self.alpha)
+        # cuDNN lays out the weights of recurrent layers itself
+        cudnn = self.device.startswith("cuda") and any(
+            isinstance(layer, nn.RNNBase) for layer in self.module_.modules()
+        )
+        self.flat_ = FlatParameters(
+            self.module_.own_parameters(), self.optimizer.elementwise and not cudnn
+        )
+        self.optimizer_ = self.optimizer.build(self.flat_.vectors, self.lr, self.alpha)
         critic = self.module_.critic
         self.critic_optimizer_ = None if critic is None else critic.build_optimizer()
+        # with the module and the optimizer in a pickle or a copy, as they share their tensors
+        shared = {*self.cuda_dependent_attributes_, "flat_", "critic_optimizer_"}
+        self.cuda_dependent_attributes_ = sorted(shared)
         return self
+
+    def __getstate__(self):
+        return super().__getstate__() | {"gradient_": None}
 
     def optimizers(self):
         """Return the optimizer, and the critic's if there is one."""
@@ -141,7 +152,7 @@ class Steps(skorch.NeuralNet):
             self.flat_.collect()
         if self.gradient_clip is not None:
             self.flat_.clip(self.gradient_clip)
-        self.optimizer_.step()
+        self.flat_.step(self.optimizer_)
         if self.critic_optimizer_ is not None:
             terms["critic"] = self.critic_step(batch.x if seen is None else seen)
         return {"loss": loss.detach(), **terms}

@@ -61,41 +61,44 @@ class Optimizer(Strategy):
 OPTIMIZERS = Optimizer.registry
 
 
-def _quick(torch_class):
-    """Return an Adam whose step over one vector leaves out what torch does to sort many."""
+class _QuickStep:
+    """Adam's step over one vector, without what torch does to sort many."""
 
-    class Quick(torch_class):
-        def step(self, closure=None):
-            group = self.param_groups[0]
-            vector = group["params"][0]
-            state = self.state.get(vector)
-            if not state or closure is not None or len(group["params"]) > 1:
-                return super().step(closure)
-            update = torch._fused_adam_
-            if group["decoupled_weight_decay"]:
-                update = torch._fused_adamw_
-            with torch.no_grad():
-                state["step"] += 1
-                update(
-                    [vector],
-                    [vector.grad],
-                    [state["exp_avg"]],
-                    [state["exp_avg_sq"]],
-                    [],
-                    [state["step"]],
-                    lr=group["lr"],
-                    beta1=group["betas"][0],
-                    beta2=group["betas"][1],
-                    weight_decay=group["weight_decay"],
-                    eps=group["eps"],
-                    amsgrad=False,
-                    maximize=False,
-                )
+    _update = staticmethod(torch._fused_adam_)
 
-        # torch would wrap it for its profiler, at the price of the step itself
-        step.hooked = True
+    def step(self, closure=None):
+        group = self.param_groups[0]
+        vector = group["params"][0]
+        state = self.state.get(vector)
+        if not state or closure is not None or len(group["params"]) > 1:
+            return super().step(closure)
+        state["step"] += 1
+        self._update(
+            [vector.detach()],
+            [vector.grad],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
 
-    return Quick
+    # torch would wrap it for its profiler, which costs as much as the step of a small net
+    step.hooked = True
+
+
+class _Adam(_QuickStep, torch.optim.Adam):
+    pass
+
+
+class _AdamW(_QuickStep, torch.optim.AdamW):
+    _update = staticmethod(torch._fused_adamw_)
 
 
 class Adam(Optimizer, name="adam"):
@@ -121,7 +124,7 @@ class Adam(Optimizer, name="adam"):
 
     elementwise = True
     default_learning_rate = 5e-3
-    _torch_class = _quick(torch.optim.Adam)
+    _torch_class = _Adam
     _parameter_constraints: dict = {"beta_1": [_SHARE], "beta_2": [_SHARE], "epsilon": [_POSITIVE]}
 
     def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
@@ -161,7 +164,7 @@ class AdamW(Adam, name="adamw"):
     AdamW()
     """
 
-    _torch_class = _quick(torch.optim.AdamW)
+    _torch_class = _AdamW
 
 
 class SGD(Optimizer, name="sgd"):

@@ -26,6 +26,7 @@ LAYERS = [
     {"architectures"},
     {"penalties"},
     {"scorings", "_attribution", "_calibration", "_folds", "_likelihood"},
+    {"_flat", "_gradients"},
     {"_steps"},
     {"_training"},
     {"_parameters"},
