@@ -47,8 +47,8 @@ SLOPES = {
     ),
 }
 
-# Products of this many numbers are faster in oneDNN than in the BLAS that torch is built with: it
-# knows the vector units of processors that are not its maker's.
+# Products of this many numbers are faster in oneDNN than in MKL, which torch takes them from: on
+# processors of another maker MKL leaves the widest vectors unused.
 _LARGE = 2**20
 # Columns up to which a product may be narrow.
 _NARROW = 32
@@ -90,7 +90,8 @@ def _layers(stack):
             pairs[-1] = (pairs[-1][0], layer)
         else:
             return None
-    return pairs or None
+    # what ends in an activation would be overwritten before it is read again
+    return pairs if pairs and pairs[-1][1] is None else None
 
 
 def _is_hooked(module):
