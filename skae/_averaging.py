@@ -1,7 +1,5 @@
 """The running mean of the weights over the steps of all calls of partial_fit."""
 
-import torch
-
 from ._training import WeightAverage
 
 # Step t weighs about t**_POWER: three fifths of the mean are the last tenth of the steps.
@@ -19,6 +17,8 @@ class GrowingAverage(WeightAverage):
     ----------
     source : nn.Module
         What is trained.
+    flat : FlatParameters
+        Its parameters.
     start : nn.Module
         The mean so far.
     n_steps : int
@@ -30,12 +30,13 @@ class GrowingAverage(WeightAverage):
     Results and Optimal Averaging Schemes", ICML 2013.
     """
 
-    def __init__(self, source, start, n_steps):
-        super().__init__(source)
+    def __init__(self, source, flat, start, n_steps):
+        super().__init__(source, flat)
         self.module.load_state_dict(start.state_dict())
         self.n_steps = n_steps
 
     def update(self):
         self.n_steps += 1
         share = (_POWER + 1) / (_POWER + self.n_steps)
-        torch._foreach_lerp_(self.averages, self.parameters, share)
+        for average, current in self._pairs:
+            average.lerp_(current, share)

@@ -154,7 +154,7 @@ class BaseAutoencoder(NetBuilder):
         """
         net = self.net_
         net.criterion_.partial = self._partial
-        average = GrowingAverage(net.module_, self.module_, net.n_averaged_)
+        average = GrowingAverage(net.module_, net.flat_, self.module_, net.n_averaged_)
         table.hold(net.device)
         if len(net.history) == 0:
             net.record_start(started, table, None)

@@ -1,6 +1,7 @@
 """The private skorch net: its loss, a step, an epoch."""
 
 from collections import Counter
+from functools import partial
 
 import skorch
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 
 from ._data import batches, n_batches
 from ._distributed import world
+from ._flat import FlatParameters
+from ._gradients import known_gradient
 from .penalties import Coding
 
 # Rows that tell the reconstruction error well enough to set the size of a corruption by it.
@@ -102,12 +105,24 @@ class Steps(skorch.NeuralNet):
         return []
 
     def initialize_optimizer(self, triggered_directly=None):
-        # Listed once: walking through the modules costs a small net a tenth of a step.
-        self.parameters_ = self.module_.own_parameters()
-        self.optimizer_ = self.optimizer.build(self.parameters_, self.lr, self.alpha)
+        self.gradient_ = None
+        # cuDNN lays out the weights of recurrent layers itself
+        cudnn = self.device.startswith("cuda") and any(
+            isinstance(layer, nn.RNNBase) for layer in self.module_.modules()
+        )
+        self.flat_ = FlatParameters(
+            self.module_.own_parameters(), self.optimizer.elementwise and not cudnn
+        )
+        self.optimizer_ = self.optimizer.build(self.flat_.vectors, self.lr, self.alpha)
         critic = self.module_.critic
         self.critic_optimizer_ = None if critic is None else critic.build_optimizer()
+        # with the module and the optimizer in a pickle or a copy, as they share their tensors
+        shared = {*self.cuda_dependent_attributes_, "flat_", "critic_optimizer_"}
+        self.cuda_dependent_attributes_ = sorted(shared)
         return self
+
+    def __getstate__(self):
+        return super().__getstate__() | {"gradient_": None}
 
     def optimizers(self):
         """Return the optimizer, and the critic's if there is one."""
@@ -121,22 +136,26 @@ class Steps(skorch.NeuralNet):
     def train_step(self, batch, **fit_params):
         """Take one step and return the loss before it and its terms, as tensors on the device."""
         share = world()
-        self.optimizer_.zero_grad(set_to_none=True)
         seen = share.own(self.seen(share.pad(batch.x), self.corruption, self.generator_))
-        losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
-        if self.trim:
-            # A row is judged by its own loss, not by its weight.
-            judged = losses if batch.weight is None else losses / batch.weight
-            losses = losses * share.own(_influence(share.whole(judged.detach()), self.trim))
-        loss = losses.mean()
-        loss.backward()
-        step = share.sum_step(self.parameters_, {"loss": loss.detach(), **terms})
+        influence = partial(_influence, weight=batch.weight, trim=self.trim) if self.trim else None
+        terms = {}
+        if self.gradient_ is not None:
+            loss = self.gradient_(seen, batch, influence)
+        else:
+            self.flat_.zero_grad()
+            losses, terms = self.losses_of(batch, self.module_, seen, self.generator_)
+            if influence is not None:
+                losses = losses * influence(losses)
+            loss = losses.mean()
+            loss.backward()
+        step = share.sum_step(self.flat_.vectors, {"loss": loss.detach(), **terms})
         if self.callbacks_:
             named = list(self.module_.named_parameters())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+            self.flat_.collect()
         if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters_, self.gradient_clip, foreach=True)
-        self.optimizer_.step()
+            self.flat_.clip(self.gradient_clip)
+        self.flat_.step(self.optimizer_)
         if self.critic_optimizer_ is not None:
             step["critic"] = self.critic_step(seen)
         return step
@@ -216,7 +235,8 @@ class Steps(skorch.NeuralNet):
         """Note the root mean squared error of (a sample of) the rows, for the corruption."""
         x = table.some(_ERROR_ROWS).batch(slice(None)).x
         seen = self.seen(x, None, None)
-        residual = self.module_.head.to_net(self.module_(seen)) - x
+        eta = self.module_(seen) if self.gradient_ is None else self.gradient_.output(seen)
+        residual = self.module_.head.to_net(eta) - x
         self.error_ = residual.square().nanmean().sqrt().item()
 
     @torch.no_grad()
@@ -262,6 +282,11 @@ class Steps(skorch.NeuralNet):
 
         Outside of it the module is in its evaluation mode.
         """
+        if epoch < 2 or self.callbacks_:
+            # only a callback may change the module meanwhile
+            self.gradient_ = None
+            if self.penalty is None:
+                self.gradient_ = known_gradient(self.module_, self.criterion_)
         if self.corruption is not None:
             self.measure_error(train)
         self.module_.train()
@@ -284,9 +309,12 @@ class Steps(skorch.NeuralNet):
         return {f"train_{name}": value.item() / n_steps for name, value in totals.items()}
 
 
-def _influence(losses, trim):
+def _influence(losses, weight, trim):
     """Return how much each row counts in a step: next to nothing for those with large losses."""
+    # A row is judged by its own loss, not by its weight.
+    judged = losses.detach() if weight is None else losses.detach() / weight
+    losses = world().whole(judged)
     n_kept = max(1, round((1 - trim) * len(losses)))
     influence = torch.full_like(losses, _TRIMMED)
     influence[torch.topk(losses, n_kept, largest=False)[1]] = 1.0
-    return influence
+    return world().own(influence)

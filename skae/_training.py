@@ -10,7 +10,6 @@ from pathlib import Path
 import skorch
 import torch
 from scipy import stats
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ._data import n_batches
@@ -31,18 +30,23 @@ class WeightAverage:
     """A copy of a module whose weights are the running mean of the module's.
 
     torch's AveragedModel walks through the modules at every step, which costs a small net a fifth
-    of its time; the mean is torch's own.
+    of its time.
     """
 
-    def __init__(self, module):
+    def __init__(self, module, flat):
         self.source = module
-        self.module = copy.deepcopy(module)
-        self.parameters = list(module.parameters())
-        self.averages = [p.detach() for p in self.module.parameters()]
-        self._update = get_ema_multi_avg_fn(_DECAY)
+        # the copied module and the copied vectors belong together as the originals do
+        self.module, averages = copy.deepcopy((module, flat))
+        rest = {id(p) for p in flat.parameters}
+        pairs = [(mine, its) for mine, its in zip(averages.vectors, flat.vectors, strict=True)]
+        for mine, its in zip(self.module.parameters(), module.parameters(), strict=True):
+            if id(its) not in rest:
+                pairs.append((mine, its))
+        self._pairs = [(mine.detach(), its.detach()) for mine, its in pairs]
 
     def update(self):
-        self._update(self.averages, self.parameters, None)
+        for average, current in self._pairs:
+            average.lerp_(current, 1 - _DECAY)
 
     def take_buffers(self):
         """Take over what is no parameter, such as the means of batch normalisation."""
@@ -104,7 +108,7 @@ class Net(Steps):
             every_step = schedule.every_step
         average = None
         if valid is not None:
-            average = WeightAverage(self.module_)
+            average = WeightAverage(self.module_, self.flat_)
         monitor = "train_loss" if valid is None else "valid_loss"
         best, best_loss, best_state = 0, self.history[-1, monitor], None
         since, target = 0, best_loss

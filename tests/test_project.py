@@ -28,6 +28,7 @@ LAYERS = [
     {"architectures"},
     {"penalties"},
     {"scorings", "_attribution", "_calibration", "_folds", "_likelihood"},
+    {"_flat", "_gradients"},
     {"_steps"},
     {"_training"},
     {"_averaging"},
