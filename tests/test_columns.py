@@ -103,7 +103,7 @@ def test_the_index_of_a_frame_is_kept(wine):
         make_column_selector("alcohol|malic|flava"),
         ["flavanoids", "alcohol", "malic_acid"],
     ],
-    ids=str,
+    ids=lambda columns: "selector" if callable(columns) else str(columns),
 )
 def test_columns_are_told_in_any_way(wine, columns):
     encode = make_column_transformer((StandardScaler(), columns), remainder="passthrough")
