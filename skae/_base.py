@@ -301,7 +301,8 @@ class BaseAutoencoder(NetBuilder):
         self.module_ = self._build_module(linear)
         self.module_.load_state_dict(weights)
         self._generator = stream
-        self.net_ = self._build_net()
+        # The device of the fit may not be there.
+        self.net_ = self._build_net(_state.device_or_cpu(self.device))
         self.net_.n_averaged_ = of_net["n_averaged"]
         if "weights" in of_net:
             self.net_.module_.load_state_dict(of_net["weights"])

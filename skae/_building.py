@@ -97,7 +97,7 @@ class NetBuilder(AutoencoderParameters):
             return self.architecture_.default_sizes
         return tuple(int(width) for width in self.hidden_layer_sizes)
 
-    def _build_net(self):
+    def _build_net(self, device=None):
         """Build the skorch net around a float32 copy of the module."""
         net = Net(
             copy.deepcopy(self.module_).float(),
@@ -110,7 +110,7 @@ class NetBuilder(AutoencoderParameters):
             corruption=self.corruption_,
             penalty=self.penalty_,
             callbacks=clone(list(self.callbacks or ()), safe=False),
-            device=world().resolve_device(self.device),
+            device=device or world().resolve_device(self.device),
             verbose=int(self.verbose) if world().rank == 0 else 0,
         )
         return net.initialize()

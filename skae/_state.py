@@ -23,6 +23,14 @@ def resolve_device(device):
     return str(device)
 
 
+def device_or_cpu(device):
+    """Return the name of a device, or "cpu" where it is not there."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return "cpu"
+
+
 def as_double(array):
     # A copy: the array may be a read-only memory map, and the net's tensors are written to.
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
