@@ -89,6 +89,19 @@ def epoch_table(folder, rows):
     (folder / "costs_epoch.inc").write_text(list_table(header, body))
 
 
+def profile_table(folder, rows):
+    """Write what a step of the defaults goes to."""
+    rows = [row for row in rows if row["set"] == "profile"]
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    found = {name: medians(rows, "profile", name) for name in names}
+    body = [
+        [name, *(f"{found[name][case]['skae (defaults)']:,.0f}" for case in cases)]
+        for name in names
+    ]
+    (folder / "costs_profile.inc").write_text(list_table(["Microseconds", *cases], body))
+
+
 def error_table(folder, rows):
     """Write how soon skae has the error that the others end with."""
     sizes = {row["case"]: row for row in rows if row["set"] == "to_error"}
@@ -186,6 +199,7 @@ def write_costs(folder, results):
     (folder / "costs_left_out.inc").write_text(left_out_table({"left_out": left_out}))
     target_tables(folder, speed + memory)
     epoch_table(folder, speed)
+    profile_table(folder, speed)
     error_table(folder, speed)
     transform_table(folder, speed)
     process_table(folder, speed)
