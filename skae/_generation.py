@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._likelihood import lower_bound
 from ._runtime import one_thread
+from ._strategies import kind_of
 from .losses import Loss
 from .penalties import Penalty
 
@@ -25,9 +26,7 @@ def _check_count(name, value, least=1):
 
 def _has_bound(self):
     """Return whether the loss is a bound of the likelihood, or say why not."""
-    penalty = self.penalty
-    penalty = Penalty.registry.get(penalty) if isinstance(penalty, str) else penalty
-    loss = Loss.registry.get(self.loss) if isinstance(self.loss, str) else self.loss
+    penalty, loss = kind_of(Penalty, self.penalty), kind_of(Loss, self.loss)
     kind = loss if isinstance(loss, type) else type(loss)
     if not getattr(penalty, "bound", False) or kind.log_likelihood is Loss.log_likelihood:
         raise AttributeError(

@@ -18,7 +18,7 @@ from ._compat import (
 from ._data import n_batches
 from ._distributed import world
 from ._inputs import as_array_like, keeps_type
-from ._strategies import constraints, resolve
+from ._strategies import constraints, kind_of, resolve
 from ._training import resolve_batch_size
 from .architectures import ACTIVATIONS, Architecture
 from .architectures._custom import as_architecture
@@ -137,7 +137,7 @@ class AutoencoderParameters(BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        loss = Loss.registry.get(self.loss) if isinstance(self.loss, str) else self.loss
+        loss = kind_of(Loss, self.loss)
         tags.input_tags.positive_only = getattr(loss, "positive_only", False)
         tags.input_tags.sparse = self._takes_sparse
         tags.input_tags.allow_nan = self._takes_missing
@@ -167,9 +167,7 @@ class AutoencoderParameters(BaseEstimator):
 
     def _takes_padding(self):
         """Return whether rows may end in NaN."""
-        value = self.architecture
-        kind = Architecture.registry.get(value) if isinstance(value, str) else value
-        return getattr(kind, "padded", False)
+        return getattr(kind_of(Architecture, self.architecture), "padded", False)
 
     def _check_fit_input(self, X, sample_weight, reset):
         X = self._check_rows(X, reset=reset, ensure_min_samples=2)

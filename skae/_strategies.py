@@ -32,6 +32,15 @@ def constraints(kind):
     return [RegistryOptions(kind.registry), kind]
 
 
+def kind_of(kind, value):
+    """Return what a name or an object stands for without making or checking it.
+
+    That is a class or an object, which have the same class attributes; of a value that validation
+    has yet to refuse it is the value itself.
+    """
+    return kind.registry.get(value) if isinstance(value, str) else value
+
+
 def resolve(kind, value):
     """Return a fresh, validated strategy for a name or an object."""
     strategy = kind.registry[value]() if isinstance(value, str) else clone(value)
