@@ -171,7 +171,9 @@ class Table:
         for part in self.blocks():
             x = self.array(part)
             low, high = np.fmin(low, np.fmin.reduce(x)), np.fmax(high, np.fmax.reduce(x))
-        return low, high
+        seen = low <= high
+        # A feature that is missing everywhere is at its mean.
+        return np.where(seen, low, 0), np.where(seen, high, 0)
 
     # -- parts -----------------------------------------------------------------------------------
 
