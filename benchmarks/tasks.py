@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from .anomaly import anomaly, calibration
 from .costs import GROWTH, MEMORY, SPEED, runner, summarise_costs, summarise_medians
 from .datasets import DATASETS
+from .imputation import SETS as INCOMPLETE
+from .imputation import imputation, summarise_imputation
 from .labelled import LABELLED
 from .reconstruction import reconstruction
 from .summary import (
@@ -95,6 +97,25 @@ TASKS = {
         ("family", "set", "k", "seed", "peer", "metric"),
         summarise_variants,
         {},
+    ),
+    "imputation": Task(
+        "75/25 split; features standardised by the complete training rows, images as a whole; "
+        "pixels that are constant there left out. A share of the entries is removed, each with the "
+        "same chance, from the training rows, which all peers are fitted to, and from the others. "
+        "error: root mean squared error of the removed entries, in standard deviations of the "
+        "features. Defaults of every peer; skae and its PCA start with a quarter of the features "
+        "as components, rounded up; one thread. seconds: to fit and to fill the training rows.",
+        imputation,
+        INCOMPLETE,
+        3,
+        ("set", "share", "seed", "peer"),
+        summarise_imputation,
+        {
+            "sets": "sets",
+            "error_fitted": "fitted",
+            "error_held_out": "held out",
+            "median_seconds": "seconds",
+        },
     ),
     "speed": Task(
         "All peers of a case turn by turn, five times; a ratio is the median of the five turns' "

@@ -24,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "generated_pages",
     "cost_pages",
+    "imputation_pages",
 ]
 exclude_patterns = ["_build", "examples", "api_list.rst"]
 # The list is written by generated_pages and included in api.rst.

@@ -6,6 +6,24 @@ import torch
 _N_NODES = 16
 
 
+def mean_row(rows, weight):
+    """Return the weighted mean of rows, over what is there: what attributions compare with.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_features)
+    weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,)
+        0 for a feature that no row has.
+    """
+    if not np.isnan(rows).any():
+        return np.average(rows, axis=0, weights=weight)
+    return np.ma.average(np.ma.masked_invalid(rows), axis=0, weights=weight).filled(0.0)
+
+
 def integrated_gradients(function, x, baseline):
     """Return each feature's share of ``function(x)``, by integrated gradients.
 

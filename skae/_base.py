@@ -203,6 +203,8 @@ class BaseAutoencoder(NetBuilder):
 
     def _take_weights(self, module):
         self.module_ = copy.deepcopy(module).cpu().double()
+        # The net's own are in float32: far from zero, coarser than the spread around them.
+        self.module_.head.mean[:] = _state.as_double(self.mean_)
 
     def _completed(self, x):
         return self.module_.complete(torch.from_numpy(x.astype(np.float64)))

@@ -130,7 +130,8 @@ class NetBuilder(AutoencoderParameters):
             code = module.encode(module.complete(part))
             eta = module.decode(code)
             codes.append(code)
-            errors.append((module.head.to_net(eta) - part).square().nanmean(1))
+            # A row with nothing in it has no error.
+            errors.append((module.head.to_net(eta) - part).square().nanmean(1).nan_to_num())
             target = module.head.target(part)
             losses.append(criterion(eta, target))
             means.append(criterion(module.decode(torch.zeros_like(code)), target))

@@ -75,7 +75,7 @@ class CrossFit:
                 # A single row has no spread.
                 own[:] = True
             with torch.no_grad():
-                views = [_view(net, _to_net(net, part)) for part in _chunks(rows[own])]
+                views = [_view(net, *_to_net(net, part)) for part in _chunks(rows[own])]
             fitted = resolve(Scoring, scoring)
             fitted.fit(View(*map(torch.cat, zip(*views, strict=True))), weight[own])
             self.scorings.append(fitted)
@@ -94,7 +94,7 @@ class CrossFit:
         total = np.zeros(len(X))
         for net, scoring, share in self._say(X):
             with torch.no_grad():
-                parts = [scoring.distance(_view(net, _to_net(net, x))) for x in _chunks(X)]
+                parts = [scoring.distance(_view(net, *_to_net(net, x))) for x in _chunks(X)]
             total += share * torch.cat(parts).numpy()
         return total
 
@@ -113,15 +113,16 @@ class CrossFit:
         """
         total = np.zeros(X.shape)
         for net, scoring, share in self._say(X):
-            baseline = _to_net(net, centre[None])
-            parts = [
-                integrated_gradients(
-                    lambda x, net=net, scoring=scoring: scoring.distance(_view(net, x)),
-                    _to_net(net, part),
-                    baseline,
-                )
-                for part in _chunks(X)
-            ]
+            baseline, _ = _to_net(net, centre[None])
+            parts = []
+            for part in _chunks(X):
+                x, missing = _to_net(net, part)
+
+                def distance(rows, net=net, scoring=scoring, missing=missing):
+                    return scoring.distance(_view(net, rows, missing))
+
+                # What is missing does not change along the line, and so contributes nothing.
+                parts.append(integrated_gradients(distance, x, torch.where(missing, x, baseline)))
             # the net may see an entry as several values: a token's indicators
             shares = torch.cat(parts).numpy().reshape(*X.shape, -1).sum(2)
             total += share[:, None] * shares
@@ -154,14 +155,20 @@ def _chunks(X):
 
 
 def _to_net(net, X):
+    """Return rows as a net sees them, completed by it, and where entries were missing."""
     X, _ = net.loss_function_.prepare(X)
-    return torch.from_numpy(net._to_net(X))
+    x = torch.from_numpy(net._to_net(X))
+    return net.module_.complete(x), torch.isnan(x)
 
 
-def _view(net, x):
+def _view(net, x, missing):
     """Return what a net makes of its rows, in float64 and differentiable."""
-    module = net.module_
+    module, loss = net.module_, net.loss_function_
     code = module.encode(x)
     eta = module.decode(code)
-    loss = net.loss_function_.per_sample(eta, module.head.target(x))
-    return View(code, x - module.head.to_net(eta), loss)
+    target = module.head.target(x)
+    if not missing.any():
+        return View(code, x - module.head.to_net(eta), loss.per_sample(eta, target))
+    # Where there is no value, nothing is off.
+    residual = torch.where(missing, 0.0, x - module.head.to_net(eta))
+    return View(code, residual, loss.per_observed(eta, target.masked_fill(missing, torch.nan)))

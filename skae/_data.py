@@ -99,8 +99,9 @@ class Table:
 
     @property
     def missing(self):
-        """Whether entries are NaN."""
-        return any(np.isnan(self._dense(part)).any() for part in self.blocks())
+        """The share of the entries that are NaN."""
+        count = sum(int(np.isnan(self._dense(part)).sum()) for part in self.blocks())
+        return count / math.prod((len(self), self.X.shape[1]))
 
     def _dense(self, part):
         return dense_rows(self.X, self.index[part])
@@ -171,7 +172,9 @@ class Table:
         for part in self.blocks():
             x = self.array(part)
             low, high = np.fmin(low, np.fmin.reduce(x)), np.fmax(high, np.fmax.reduce(x))
-        return low, high
+        seen = low <= high
+        # A feature that is missing everywhere is at its mean.
+        return np.where(seen, low, 0), np.where(seen, high, 0)
 
     # -- parts -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from scipy.stats import false_discovery_control
 from sklearn.base import OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._attribution import mean_row
 from ._calibration import Calibration, RecentRows
 from ._coding import CodingMixin
 from ._compat import _fit_context
@@ -57,8 +58,7 @@ class AutoencoderAnomalyDetector(
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
         Shape of one sample: an image's (H, W) or (C, H, W), a sequence's (T,) or (T, F). Where it
-        is given, arrays of shape
-        ``(n_samples, *input_shape)`` are taken too.
+        is given, arrays of shape ``(n_samples, *input_shape)`` are taken too.
     penalty : str, Penalty or None, default=None
         What is asked of the codes beside a good reconstruction: a name in
         `skae.penalties.PENALTIES`, or an object with its own parameters.
@@ -149,7 +149,9 @@ class AutoencoderAnomalyDetector(
     ``partial_fit`` trains on its rows once. Thresholds and p-values are then those of the (at most
     4,096) rows given to ``partial_fit`` last.
 
-    Features should be on one scale, as for PCA: put a scaler before the detector.
+    Features should be on one scale, as for PCA: put a scaler before the detector. Entries that are
+    NaN are missing: the net sees its own reconstruction of them, and they have no residual.
+    Sequences for a recurrent net must be whole.
 
     The nets are trained for a short time: enough for the bulk of the rows, too short for the rest.
 
@@ -266,7 +268,7 @@ class AutoencoderAnomalyDetector(
         scores = -crossfit.distances(rows)
         self._calibration = Calibration(scores, weight)
         normal = scores >= self._calibration.threshold(0.5)
-        self.centre_ = np.average(rows[normal], axis=0, weights=weight[normal])
+        self.centre_ = mean_row(rows[normal], weight[normal])
         share = _SHARE if self.contamination == "auto" else self.contamination
         self.offset_ = float(self._calibration.threshold(share))
 

@@ -30,8 +30,10 @@ def row_keys(X):
     columns = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
     for start in range(0, len(X), _CHUNK):
         part = slice(start, start + _CHUNK)
-        # Adding zero turns -0.0 into 0.0.
-        bits = (np.ascontiguousarray(X[part]) + 0.0).view(np.uint64)
+        # Adding zero turns -0.0 into 0.0. NaN has many bits, too.
+        values = np.ascontiguousarray(X[part]) + 0.0
+        values[np.isnan(values)] = np.nan
+        bits = values.view(np.uint64)
         keys[part] = _mix(_mix(bits ^ columns).sum(axis=1, dtype=np.uint64))
     return keys
 

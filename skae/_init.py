@@ -85,7 +85,9 @@ def _pca(rows, n_components, random_state):
     n_features = rows.shape[1]
     if rows.table.small:
         x, fewest = rows.array(), min(rows.shape)
-        if rows.weight is None and x.any() and n_components <= fewest:
+        # PCA centres anew, which would not leave completed rows the means of what was observed.
+        centred = rows.components is None
+        if centred and rows.weight is None and x.any() and n_components <= fewest:
             return PCA(n_components, random_state=random_state).fit(x).components_
         return _weighted_pca(x, rows.weight, n_components)
     X, narrow = rows.table.X, n_features <= _WIDEST_COVARIANCE

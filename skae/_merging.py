@@ -70,8 +70,10 @@ def _sortable(X):
     """Return a key for each row; keys sort as the rows do, from their first column to the last."""
     if X.dtype.kind != "f":
         X = X.astype(np.float64)
-    # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes.
-    bits = (np.ascontiguousarray(X) + X.dtype.type(0)).view(f"u{X.itemsize}")
+    # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes. NaN has many.
+    values = np.ascontiguousarray(X) + X.dtype.type(0)
+    values[np.isnan(values)] = np.nan
+    bits = values.view(f"u{X.itemsize}")
     top = bits.dtype.type(1) << bits.dtype.type(8 * X.itemsize - 1)
     # As whole numbers, positive floats sort by value and negative ones the other way round.
     bits = np.where(bits & top, ~bits, bits | top).astype(bits.dtype.newbyteorder(">"))
@@ -84,10 +86,19 @@ def _sparse_order(X, kept):
     Two products of 53 bits each tell any rows apart in practice, and one pass makes them.
     """
     directions = np.random.default_rng(_DIRECTIONS_SEED).normal(size=(X.shape[1], 2))
-    first, second = (X.astype(np.float64) @ directions)[kept].T
-    order = np.lexsort((second, first))
+    filled = X.astype(np.float64)
+    missing = np.isnan(filled.data)
+    filled.data[missing] = 0
+    keys = [filled @ directions]
+    if missing.any():
+        # Where entries are missing tells rows apart, too.
+        where = filled.copy()
+        where.data = missing.astype(np.float64)
+        keys.append(where @ directions)
+    keys = np.hstack(keys)[kept]
+    order = np.lexsort(keys.T[::-1])
     starts = np.ones(len(kept), bool)
-    starts[1:] = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
+    starts[1:] = (np.diff(keys[order], axis=0) != 0).any(1)
     return order, starts
 
 

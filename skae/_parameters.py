@@ -310,8 +310,12 @@ class DetectorParameters(AutoencoderParameters):
         self.contamination = contamination
         self.n_folds = n_folds
 
-    # A residual that is not there would make a row's distance from the others NaN.
-    _takes_sparse = _takes_missing = False
+    _takes_sparse = False
+
+    @property
+    def _takes_missing(self):
+        # What a row has not, its score leaves out; but a sequence's end is no entry to complete.
+        return not super()._takes_padding()
 
     def _takes_padding(self):
         return False

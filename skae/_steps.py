@@ -19,12 +19,21 @@ _ERROR_ROWS = 512
 _TRIMMED = 0.01
 # What is drawn to evaluate a loss: the same at each epoch.
 _EVALUATION_SEED = 0
+# Of what is there, what is hidden at most to learn to fill gaps.
+_MOST_HIDDEN = 0.5
 # Rows evaluated at once.
 _CHUNK = 8192
 
 
 class Criterion(nn.Module):
-    """The reconstruction loss of each row, over the entries that are there."""
+    """The reconstruction loss of each row, over the entries that are there.
+
+    Parameters
+    ----------
+    loss : Loss
+    partial : float or True
+        The share of entries that are missing; True where they are the ends of sequences.
+    """
 
     def __init__(self, loss, partial):
         super().__init__()
@@ -136,7 +145,8 @@ class Steps(skorch.NeuralNet):
     def train_step(self, batch, **fit_params):
         """Take one step and return the loss before it and its terms, as tensors on the device."""
         share = world()
-        seen = share.own(self.seen(share.pad(batch.x), self.corruption, self.generator_))
+        x = self.hide(share.pad(batch.x), self.generator_)
+        seen = share.own(self.seen(x, self.corruption, self.generator_))
         influence = partial(_influence, weight=batch.weight, trim=self.trim) if self.trim else None
         terms = {}
         if self.gradient_ is not None:
@@ -169,6 +179,18 @@ class Steps(skorch.NeuralNet):
         loss.backward()
         self.critic_optimizer_.step()
         return loss.detach()
+
+    def hide(self, x, generator):
+        """Return rows with as large a share of their entries missing as is missing anyway.
+
+        The loss knows the entries hidden, so that the net learns to fill gaps, and is chosen by
+        how well it does: to reconstruct what it sees takes less.
+        """
+        missing = self.criterion_.partial
+        if not missing or self.module_.head.padded:
+            return x
+        draw = torch.rand(x.shape, generator=generator).to(x.device)
+        return torch.where(draw < min(missing, _MOST_HIDDEN), torch.nan, x)
 
     def seen(self, x, corruption, generator, module=None):
         """Return rows as the encoder is to see them: completed, and corrupted if they are to be."""
@@ -243,8 +265,9 @@ class Steps(skorch.NeuralNet):
     def evaluate(self, table, module=None, held_out=False):
         """Return the loss of each row and the means of its terms, computed some rows at a time.
 
-        Held-out rows are seen as the net will see them: corrupted, if that is what it is for. What
-        is drawn is the same each time, so that epochs can be compared.
+        Held-out rows are seen as the net will see them: corrupted, if that is what it is for, and
+        with gaps, if there are any. What is drawn is the same each time, so that epochs can be
+        compared.
         """
         module = module or self.module_
         generator, noise = (torch.Generator().manual_seed(_EVALUATION_SEED) for _ in range(2))
@@ -259,7 +282,9 @@ class Steps(skorch.NeuralNet):
                 continue
             rows = table.batch(part)
             corruption = self.corruption if denoises else None
-            seen = share.own(self.seen(share.pad(rows.x), corruption, noise, module))
+            x = share.pad(rows.x)
+            x = self.hide(x, noise) if held_out else x
+            seen = share.own(self.seen(x, corruption, noise, module))
             loss, means = self.losses_of(rows, module, seen, generator, training=False)
             losses[part] = loss.cpu()
             for name, mean in means.items():

@@ -163,8 +163,10 @@ class AutoencoderTransformer(
 
     Entries that are NaN are missing. The loss leaves them out, and the net sees its own
     reconstruction in their place, found by three repetitions from the mean on, as PCA imputes; the
-    start is the PCA of rows that are completed by it. ``inverse_transform(transform(X))`` has a
-    value for each. Only the tails of a recurrent net's sequences are left as they are.
+    start is the PCA of rows that are completed by it. In training, and to choose the epoch, as
+    large a share of the others is hidden, so that the net learns to fill gaps.
+    ``inverse_transform(transform(X))`` has a value for each. Only the tails of a recurrent net's
+    sequences are left as they are. See :doc:`/missing`.
 
     ``fit`` runs on one thread. On small nets that is as fast, and the result depends neither on the
     number of cores nor on ``n_jobs``.

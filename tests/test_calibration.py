@@ -58,7 +58,7 @@ def test_the_scores_of_training_rows_are_those_of_new_rows(benign):
     net, scoring = model.estimators_[0], model.scorings_[0]
     own = train[model._crossfit.folds.find(train) == 0]
     with torch.no_grad():
-        seen = -scoring.distance(_view(net, _to_net(net, own))).numpy()
+        seen = -scoring.distance(_view(net, *_to_net(net, own))).numpy()
     assert np.median(seen) > np.median(model.score_samples(train))
     assert_allclose(model.score_samples(train), _mean_of_unseen(model, train), rtol=1e-9)
 
@@ -68,7 +68,7 @@ def _mean_of_unseen(model, X):
     distances = np.empty((3, len(X)))
     for k, (net, scoring) in enumerate(zip(model.estimators_, model.scorings_, strict=True)):
         with torch.no_grad():
-            distances[k] = scoring.distance(_view(net, _to_net(net, X))).numpy()
+            distances[k] = scoring.distance(_view(net, *_to_net(net, X))).numpy()
     assert set(folds) == {0, 1, 2}
     return -np.array(
         [np.delete(d, fold).mean() for d, fold in zip(distances.T, folds, strict=True)]

@@ -298,6 +298,6 @@ def test_what_is_not_fitted_or_not_the_shape_says_so(cancer):
     with pytest.raises(ValueError, match="31 features"):
         model.explain(np.hstack([train, train[:, :1]]))
     bad = train.copy()
-    bad[3, 4] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
+    bad[3, 4] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
         model.fit(bad)

@@ -165,3 +165,11 @@ def test_components_of_a_link_are_in_units_of_x(digits):
     Z, step = model.fit(X).transform(X), 1e-5
     ahead, behind = (model.inverse_transform(Z + s * np.eye(2)[0]) for s in (step, -step))
     assert_allclose(model.components_[0], (ahead - behind).mean(0) / (2 * step), atol=1e-6)
+
+
+def test_means_far_from_zero_are_kept(iris):
+    one, other = (
+        AutoencoderTransformer(1, max_iter=5, early_stopping=False, random_state=0).fit(X)
+        for X in (iris, iris + 1e7)
+    )
+    assert_allclose(other.reconstruct(iris + 1e7) - 1e7, one.reconstruct(iris), atol=1e-3)
