@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
@@ -17,7 +18,7 @@ from ._compat import (
 )
 from ._data import n_batches
 from ._distributed import world
-from ._inputs import as_array_like, keeps_type
+from ._inputs import as_array_like, keeps_type, one_entry_each
 from ._strategies import constraints, resolve
 from ._training import resolve_batch_size
 from .architectures import ACTIVATIONS, Architecture
@@ -210,7 +211,7 @@ class AutoencoderParameters(BaseEstimator):
             )
         if self._takes_padding():
             _check_padding(X, shape or (X.shape[1],))
-        return X
+        return one_entry_each(X) if sparse.issparse(X) else X
 
 
 def _check_padding(X, shape):
