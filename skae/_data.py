@@ -13,6 +13,8 @@ from ._distributed import world
 # Entries and rows that are computed with at once: what keeps a net's layers in the cache, and the
 # memory beside X small.
 _BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
+# The same where rows pass a few cheap steps; fewer rows would make products with weights slow.
+_CACHED_ENTRIES, _FEWEST_ROWS = 2**18, 256
 # Bytes of a float32 copy of X that is made to be read faster; a larger X is read a batch at a time.
 _HELD_BYTES = 2**27
 # The share of a device's free memory that such a copy may take there.
@@ -36,6 +38,12 @@ def row_blocks(n_rows, n_features, block_rows=_BLOCK_ROWS):
     step = max(1, min(block_rows, _BLOCK_ENTRIES // max(1, n_features)))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
+
+
+def cached_blocks(n_rows, n_features):
+    """Yield slices that cut rows into blocks that stay in the cache, but for very wide ones."""
+    rows = max(_FEWEST_ROWS, min(_BLOCK_ROWS, _CACHED_ENTRIES // n_features))
+    return row_blocks(n_rows, n_features, rows)
 
 
 def float_type(X):
