@@ -75,6 +75,8 @@ class Table:
     ----------
     weight : ndarray of shape (n,) or None
         With what the loss adds to it.
+    as_it_is : bool
+        Whether the loss leaves the rows as they are.
     """
 
     def __init__(self, X, index, weight, loss):
@@ -84,7 +86,7 @@ class Table:
         self.loss = loss
         rows = dense_rows(X, index[:1])
         first, totals = loss.prepare(rows)
-        self._as_it_is = first is rows
+        self.as_it_is = first is rows
         self.n_features = first.shape[1]
         self.dtype = first.dtype
         if totals is not None:
@@ -181,7 +183,7 @@ class Table:
 
     def _placed(self, part, dtype):
         """Return some rows centred and scaled: in float64, and rounded once."""
-        if sparse.issparse(self.X) and self._as_it_is:
+        if sparse.issparse(self.X) and self.as_it_is:
             return self._scattered(self.X[self.index[part]], dtype)
         x = torch.from_numpy(self._prepared(part)).double()
         return self._relative_to_mean(x, self._centre).to(dtype)

@@ -70,7 +70,7 @@ class _Columns:
     def __init__(self, X):
         self.X = X
         self.n_places = X.shape[1]
-        self.itemsize = X.itemsize
+        self.itemsize = X.itemsize if X.dtype.kind == "f" else 8
 
     def keys(self, index, start, stop):
         """Return a key of some columns for each of some rows; keys sort as the rows do."""

@@ -162,6 +162,26 @@ def test_the_start_on_wide_rows_is_pca(weighted):
     assert_allclose(np.abs(np.sum(model.components_ * loadings, axis=1)), 1, atol=1e-8)
 
 
+def test_the_start_on_wide_rows_that_a_loss_changes():
+    X = wide()
+    shares = X.toarray() / X.toarray().sum(1, keepdims=True)
+    one, other = (
+        small(2, loss=loss, max_iter=0).fit(x, sample_weight=weight)
+        for loss, x, weight in (
+            ("multinomial", X, None),
+            ("squared_error", shares, X.toarray().sum(1)),
+        )
+    )
+    assert_allclose(np.abs(one.module_.E), np.abs(other.module_.E), atol=1e-6)
+
+
+def test_the_start_on_wide_rows_with_gaps():
+    X = wide()
+    X.data[::17] = np.nan
+    one, other = (small(2, max_iter=0).fit(x) for x in (X, X.toarray()))
+    assert_allclose(one.reconstruct(X), other.reconstruct(X.toarray()), atol=1e-6)
+
+
 def test_as_many_components_as_wide_rows():
     X = wide(n_rows=6)
     assert_allclose(small(None, max_iter=0).fit(X).reconstruct(X), X.toarray(), atol=1e-8)
@@ -225,7 +245,7 @@ def test_batches_of_sparse_rows_are_those_of_dense_ones(constant):
 def test_rows_are_never_made_dense_as_a_whole(monkeypatch):
     monkeypatch.setattr(_data, "_BLOCK_ENTRIES", 2**20)
     X = sparse.random_array(
-        (4000, 20_000), density=2e-4, rng=np.random.default_rng(0), format="csr"
+        (2000, 20_000), density=2e-4, rng=np.random.default_rng(0), format="csr"
     )
     model = small(2, max_iter=1, hidden_layer_sizes=(2,), batch_size=100)
     tracemalloc.start()
@@ -236,8 +256,8 @@ def test_rows_are_never_made_dense_as_a_whole(monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # A float32 copy of X would be 320 MB.
-    assert peak < 4 * X.shape[0] * X.shape[1] / 4
+    # A float32 copy of X would be 160 MB.
+    assert peak < 4 * X.shape[0] * X.shape[1] / 2
 
 
 def test_words_in_a_pipeline_and_a_search():
