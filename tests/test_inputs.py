@@ -220,10 +220,10 @@ def test_a_file_is_never_copied_whole(dtype, tmp_path, monkeypatch):
     monkeypatch.setattr(_data, "_BLOCK_ENTRIES", 2**16)
     monkeypatch.setattr(_merging, "_KEY_BYTES", 2**18)
     generator = np.random.default_rng(0)
-    X = generator.integers(-3000, 3000, size=(20_000, 256)).astype(dtype)
+    X = generator.integers(-3000, 3000, size=(8000, 1000)).astype(dtype)
     file = mapped(X, tmp_path)
     del X
-    model = small(max_iter=1, batch_size=1000)
+    model = small(init="random", max_iter=1, batch_size=100)
     peaks = {}
     for name, call in (
         ("fit", lambda: model.fit(file)),

@@ -172,14 +172,15 @@ def test_the_start_on_wide_rows_that_a_loss_changes():
             ("squared_error", shares, X.toarray().sum(1)),
         )
     )
-    assert_allclose(np.abs(one.module_.E), np.abs(other.module_.E), atol=1e-6)
+    assert_allclose(np.abs(one.module_.E.detach()), np.abs(other.module_.E.detach()), atol=1e-6)
 
 
-def test_the_start_on_wide_rows_with_gaps():
-    X = wide()
+def test_wide_rows_with_gaps_are_completed():
+    X = wide(n_features=2100)
     X.data[::17] = np.nan
-    one, other = (small(2, max_iter=0).fit(x) for x in (X, X.toarray()))
-    assert_allclose(one.reconstruct(X), other.reconstruct(X.toarray()), atol=1e-6)
+    model = small(2, max_iter=0).fit(X)
+    assert model.score(X) > 0
+    assert_allclose(model.reconstruct(X), model.reconstruct(X.toarray()), atol=1e-10)
 
 
 def test_as_many_components_as_wide_rows():
