@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
-from skae import AutoencoderAnomalyDetector, AutoencoderTransformer, _data, _merging
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer, _base, _data, _merging
 
 NAMES = [f"pixel_{j}" for j in range(64)]
 
@@ -219,6 +219,7 @@ def test_a_file_is_never_copied_whole(dtype, tmp_path, monkeypatch):
     monkeypatch.setattr(_data, "_HELD_BYTES", 2**16)
     monkeypatch.setattr(_data, "_BLOCK_ENTRIES", 2**16)
     monkeypatch.setattr(_merging, "_KEY_BYTES", 2**18)
+    monkeypatch.setattr(_base, "_MOST_ENTRIES", 2**16)
     generator = np.random.default_rng(0)
     X = generator.integers(-3000, 3000, size=(8000, 1000)).astype(dtype)
     file = mapped(X, tmp_path)
