@@ -3,9 +3,11 @@
 import copy
 import time
 from numbers import Integral
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from . import _data, _init, _state
 from ._averaging import GrowingAverage
@@ -22,6 +24,9 @@ _JACOBIAN_ROWS = 256
 _MOST_ENTRIES = 2**21
 # Training rows whose codes are kept to draw samples like them.
 _KEPT_ROWS = 2000
+# Modules in float32, with the state of those that they are copies of. An estimator's own attributes
+# must not change when it predicts.
+_SINGLES: WeakKeyDictionary = WeakKeyDictionary()
 
 
 class BaseAutoencoder(NetBuilder):
@@ -49,7 +54,8 @@ class BaseAutoencoder(NetBuilder):
         with one_thread():
             index, weight = merge_rows(X, sample_weight)
             # What the loss learns of rows must not depend on their order, where a copy is cheap.
-            self.loss_function_.bind(X[index] if _data.is_small(X) else X)
+            cheap = sparse.issparse(X) or _data.is_small(X)
+            self.loss_function_.bind(X[index] if cheap else X)
             table = _data.Table(X, index, weight, self.loss_function_)
             self._partial = self.architecture_.padded or table.missing
             if resumed:
@@ -231,19 +237,32 @@ class BaseAutoencoder(NetBuilder):
     # -- rows in and out -------------------------------------------------------------------------
 
     def _to_net(self, X):
-        return ((X - self.mean_) / self._scale).astype(X.dtype)
+        x = X.astype(np.float64, copy=False)
+        x = np.subtract(x, self.mean_, out=None if x is X else x)
+        x /= self._scale
+        return x.astype(X.dtype, copy=False)
 
     def _map(self, function, X, width, dtype=None):
         """Apply a function of dense rows to X's rows, some at a time, in X's own float type."""
         out = np.empty((X.shape[0], width), dtype or _data.float_type(X))
         with torch.inference_mode():
-            for part in _data.row_blocks(X.shape[0], max(X.shape[1], width)):
+            for part in _data.cached_blocks(X.shape[0], max(X.shape[1], width)):
                 out[part] = function(_data.dense_rows(X, part))
         return out
 
     def _module_as(self, dtype):
-        """Return the module in a float type; a copy where it is not float64."""
-        return self.module_ if dtype == np.float64 else copy.deepcopy(self.module_).float()
+        """Return the module in a float type."""
+        module = self.module_
+        if dtype == np.float64:
+            return module
+        # A copy takes longer than a thousand rows: it is kept as long as the weights are the same.
+        tensors = [*module.parameters(), *module.buffers()]
+        state = [(id(tensor), tensor._version) for tensor in tensors]
+        kept, single = _SINGLES.get(module, (None, None))
+        if kept != state:
+            single = copy.deepcopy(module).float()
+            _SINGLES[module] = state, single
+        return single
 
     def _encode(self, X):
         module = self._module_as(_data.float_type(X))

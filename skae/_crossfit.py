@@ -85,7 +85,7 @@ class CrossFit:
 
         Parameters
         ----------
-        X : ndarray of shape (n, n_features), float64
+        X : ndarray of shape (n, n_features)
 
         Returns
         -------
@@ -103,7 +103,7 @@ class CrossFit:
 
         Parameters
         ----------
-        X : ndarray of shape (n, n_features), float64
+        X : ndarray of shape (n, n_features)
         centre : ndarray of shape (n_features,)
             The row that has nothing unusual.
 
@@ -133,7 +133,7 @@ class CrossFit:
 
         Parameters
         ----------
-        X : ndarray of shape (n, n_features), float64
+        X : ndarray of shape (n, n_features)
 
         Returns
         -------
@@ -150,8 +150,9 @@ class CrossFit:
 
 
 def _chunks(X):
+    """Yield rows as float64, some at a time: X may be a memory map of other numbers."""
     for start in range(0, len(X), _CHUNK):
-        yield X[start : start + _CHUNK]
+        yield np.ascontiguousarray(X[start : start + _CHUNK], dtype=np.float64)
 
 
 def _to_net(net, X):

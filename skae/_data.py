@@ -13,6 +13,8 @@ from ._distributed import world
 # Entries and rows that are computed with at once: what keeps a net's layers in the cache, and the
 # memory beside X small.
 _BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
+# The same where rows pass a few cheap steps; fewer rows would make products with weights slow.
+_CACHED_ENTRIES, _FEWEST_ROWS = 2**18, 256
 # Bytes of a float32 copy of X that is made to be read faster; a larger X is read a batch at a time.
 _HELD_BYTES = 2**27
 # The share of a device's free memory that such a copy may take there.
@@ -38,6 +40,12 @@ def row_blocks(n_rows, n_features, block_rows=_BLOCK_ROWS):
         yield slice(start, min(start + step, n_rows))
 
 
+def cached_blocks(n_rows, n_features):
+    """Yield slices that cut rows into blocks that stay in the cache, but for very wide ones."""
+    rows = max(_FEWEST_ROWS, min(_BLOCK_ROWS, _CACHED_ENTRIES // n_features))
+    return row_blocks(n_rows, n_features, rows)
+
+
 def float_type(X):
     """Return the float type in which X is computed with: its own, or float64."""
     return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
@@ -47,7 +55,8 @@ def dense_rows(X, part):
     """Return some rows of a dense or sparse X as a dense array of floats."""
     rows = X[part]
     rows = rows.toarray() if sparse.issparse(rows) else rows
-    return np.asarray(rows, dtype=float_type(X))
+    # Products of columns that lie apart have other last bits.
+    return np.asarray(rows, dtype=float_type(X), order="C")
 
 
 class Table:
@@ -66,13 +75,18 @@ class Table:
     ----------
     weight : ndarray of shape (n,) or None
         With what the loss adds to it.
+    as_it_is : bool
+        Whether the loss leaves the rows as they are.
     """
 
     def __init__(self, X, index, weight, loss):
-        self.X = X
+        # Without the class of a memory map, whose every view costs some microseconds.
+        self.X = X if sparse.issparse(X) else np.asarray(X)
         self.index = index
         self.loss = loss
-        first, totals = loss.prepare(dense_rows(X, index[:1]))
+        rows = dense_rows(X, index[:1])
+        first, totals = loss.prepare(rows)
+        self.as_it_is = first is rows
         self.n_features = first.shape[1]
         self.dtype = first.dtype
         if totals is not None:
@@ -104,7 +118,10 @@ class Table:
         return count / math.prod((len(self), self.X.shape[1]))
 
     def _dense(self, part):
-        return dense_rows(self.X, self.index[part])
+        rows = self.index[part]
+        if sparse.issparse(self.X):
+            return dense_rows(self.X, rows)
+        return self.X.take(rows, axis=0).astype(float_type(self.X), copy=False)
 
     def _prepared(self, part):
         return self.loss.prepare(self._dense(part))[0]
@@ -114,6 +131,7 @@ class Table:
     def place(self, mean, scale, constant=False):
         """Centre and scale the rows from now on."""
         self.mean, self.scale, self.constant = mean, scale, constant
+        self._centre = torch.as_tensor(mean, dtype=torch.float64)
         return self
 
     def centre(self):
@@ -162,9 +180,30 @@ class Table:
 
     def array(self, part=slice(None)):
         """Return some rows as the net sees them, in X's own float type."""
-        x = (self._prepared(part) - self.mean) / self.scale
+        return self._placed(part, torch.from_numpy(np.empty(0, self.dtype)).dtype).numpy()
+
+    def _placed(self, part, dtype):
+        """Return some rows centred and scaled: in float64, and rounded once."""
+        if sparse.issparse(self.X) and self.as_it_is:
+            return self._scattered(self.X[self.index[part]], dtype)
+        x = torch.from_numpy(self._prepared(part)).double()
+        return self._relative_to_mean(x, self._centre).to(dtype)
+
+    def _relative_to_mean(self, x, mean):
+        x = x.sub_(mean).div_(self.scale)
         # 0 times NaN stays NaN.
-        return (0 * x if self.constant else x).astype(self.dtype)
+        return x.mul_(0) if self.constant else x
+
+    def _scattered(self, rows, dtype):
+        """Return sparse rows centred and scaled: most entries are those of a row of zeros."""
+        zeros = torch.zeros(self.n_features, dtype=torch.float64)
+        empty = self._relative_to_mean(zeros, self._centre).to(dtype)
+        x = empty.expand(rows.shape[0], -1).clone()
+        columns = torch.from_numpy(rows.indices.astype(np.int64))
+        lines = torch.from_numpy(np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)))
+        values = torch.from_numpy(rows.data.astype(np.float64))
+        x[lines, columns] = self._relative_to_mean(values, self._centre[columns]).to(dtype)
+        return x
 
     def extremes(self):
         """Return the least and the largest value of each feature, as the net sees them."""
@@ -206,18 +245,22 @@ class Table:
             self._relative = self._relative.to(self._device)
         return self
 
-    def _tensor(self, part):
-        x = torch.as_tensor(self.array(part), dtype=torch.float32)
-        return x.to(self._device)
-
     def batch(self, part):
         """Return some rows, by a slice or a tensor of places, as `Rows`."""
         there = part.to(self._device) if isinstance(part, torch.Tensor) else part
         if self._held is not None:
-            x = self._held[there]
+            x = _taken(self._held, there)
         else:
             x = self._tensor(part.numpy() if isinstance(part, torch.Tensor) else part)
-        return Rows(x, None if self._relative is None else self._relative[there])
+        return Rows(x, None if self._relative is None else _taken(self._relative, there))
+
+    def _tensor(self, part):
+        return self._placed(part, torch.float32).to(self._device)
+
+
+def _taken(tensor, part):
+    # as tensor[part], which takes three times as long
+    return tensor.index_select(0, part) if isinstance(part, torch.Tensor) else tensor[part]
 
 
 def batches(table, batch_size, generator):

@@ -248,9 +248,8 @@ class AutoencoderAnomalyDetector(
         if not (resumed and one_pass):
             self._recent = RecentRows()
         with one_thread():
-            X = X.astype(np.float64, copy=False)
             index, weight = merge_rows(X, sample_weight)
-            rows = X[index]
+            rows = np.ascontiguousarray(X[index], dtype=np.float64)
             if weight is None:
                 total = len(X) if sample_weight is None else sample_weight.sum()
                 weight = np.full(len(rows), total / len(rows))
@@ -288,7 +287,7 @@ class AutoencoderAnomalyDetector(
             Minus the distance that `scoring` defines, in float64: higher is more normal.
         """
         check_is_fitted(self)
-        return -self._crossfit.distances(self._check_doubles(X))
+        return -self._crossfit.distances(self._check_rows(X))
 
     def decision_function(self, X) -> np.ndarray:
         """Return by how much the rows of X are on the normal side of the threshold.
@@ -320,7 +319,7 @@ class AutoencoderAnomalyDetector(
             lower: small for anomalies, and uniform for rows like the training ones.
         """
         check_is_fitted(self)
-        X = self._check_doubles(X)
+        X = self._check_rows(X)
         return self._calibration.p_values(-self._crossfit.distances(X), self._crossfit.knows(X))
 
     def predict(self, X, fdr=None) -> np.ndarray:
@@ -379,7 +378,7 @@ class AutoencoderAnomalyDetector(
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
         check_is_fitted(self)
-        contributions = -self._crossfit.contributions(self._check_doubles(X), self.centre_)
+        contributions = -self._crossfit.contributions(self._check_rows(X), self.centre_)
         if keep_shape and self.input_shape is not None:
             return contributions.reshape(-1, *self.input_shape)
         library = type(X).__module__.partition(".")[0]
@@ -392,9 +391,6 @@ class AutoencoderAnomalyDetector(
     @property
     def _autoencoder(self):
         return self.estimators_[0]
-
-    def _check_doubles(self, X):
-        return self._check_rows(X).astype(np.float64, copy=False)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "offset_")

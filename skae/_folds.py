@@ -20,7 +20,8 @@ def row_keys(X):
 
     Parameters
     ----------
-    X : ndarray of shape (n, n_features), float64
+    X : ndarray of shape (n, n_features)
+        Compared as float64.
 
     Returns
     -------
@@ -31,7 +32,7 @@ def row_keys(X):
     for start in range(0, len(X), _CHUNK):
         part = slice(start, start + _CHUNK)
         # Adding zero turns -0.0 into 0.0. NaN has many bits, too.
-        values = np.ascontiguousarray(X[part]) + 0.0
+        values = np.ascontiguousarray(X[part], dtype=np.float64) + 0.0
         values[np.isnan(values)] = np.nan
         bits = values.view(np.uint64)
         keys[part] = _mix(_mix(bits ^ columns).sum(axis=1, dtype=np.uint64))

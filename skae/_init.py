@@ -105,14 +105,16 @@ def _pca(rows, n_components, random_state):
     if n_components >= min(rows.shape):
         # The rows are no more numbers than the components.
         return _weighted_pca(rows.array(), rows.weight, n_components)
-    if sparse.issparse(X) and rows.weight is None and not rows.table.constant:
-        pca = PCA(n_components, svd_solver="arpack", random_state=random_state)
-        return pca.fit(X[rows.table.index]).components_
-    return _operator_pca(rows, n_components, random_state)
+    if not sparse.issparse(X) or not rows.table.as_it_is or rows.table.missing:
+        return _operator_pca(rows, *_products(rows), n_components, random_state)
+    X = X[rows.table.index]
+    if rows.weight is None and not rows.table.constant:
+        return PCA(n_components, svd_solver="arpack", random_state=random_state).fit(X).components_
+    return _operator_pca(rows, *_sparse_products(X, rows), n_components, random_state)
 
 
-def _operator_pca(rows, n_components, random_state):
-    """Return the loadings by products with the rows alone, for more features than are squared."""
+def _products(rows):
+    """Return the products of centred rows and of their transpose with vectors."""
 
     def times(vectors):
         return np.concatenate([x @ vectors for _, x in rows.blocks()])
@@ -120,6 +122,27 @@ def _operator_pca(rows, n_components, random_state):
     def transposed_times(vectors):
         return sum(x.T @ vectors[part] for part, x in rows.blocks())
 
+    return times, transposed_times
+
+
+def _sparse_products(X, rows):
+    """Return the same for sparse rows, which are not made dense for it."""
+    X, mean = X.astype(np.float64), rows.table.mean
+    root = np.ones(X.shape[0]) if rows.weight is None else np.sqrt(rows.weight)
+    root = root * (0.0 if rows.table.constant else 1 / rows.table.scale)
+
+    def times(vectors):
+        return ((X @ vectors - mean @ vectors).T * root).T
+
+    def transposed_times(vectors):
+        weighted = (vectors.T * root).T
+        return X.T @ weighted - np.multiply.outer(mean, weighted.sum(0))
+
+    return times, transposed_times
+
+
+def _operator_pca(rows, times, transposed_times, n_components, random_state):
+    """Return the loadings by products with the rows alone, for more features than are squared."""
     operator = LinearOperator(
         rows.shape, times, transposed_times, times, np.float64, transposed_times
     )

@@ -9,8 +9,6 @@ from scipy import sparse
 _FEWEST_VALID = 30
 # Bytes of X that are compared at once.
 _KEY_BYTES = 2**24
-# Seed of the directions that put sparse rows in order.
-_DIRECTIONS_SEED = 0
 
 
 def merge_rows(X, sample_weight):
@@ -33,14 +31,14 @@ def merge_rows(X, sample_weight):
     """
     n_rows = X.shape[0]
     kept = np.arange(n_rows) if sample_weight is None else np.flatnonzero(sample_weight > 0)
-    order, starts = (_sparse_order if sparse.issparse(X) else _order)(X, kept)
+    order, starts = _order(_Stored(X) if sparse.issparse(X) else _Columns(X), kept)
     rank = np.empty(len(kept), np.intp)
     rank[order] = np.cumsum(starts) - 1
     weight = np.bincount(rank, weights=None if sample_weight is None else sample_weight[kept])
     return kept[order[starts]], None if np.ptp(weight) == 0 else weight
 
 
-def _order(X, kept):
+def _order(rows, kept):
     """Return the rows' order, from their first column to the last, and where new ones begin.
 
     The order of the values does not depend on their unit, as that of their bytes would: X and
@@ -50,56 +48,80 @@ def _order(X, kept):
     order = np.arange(len(kept))
     starts = np.zeros(len(kept), bool)
     starts[:1] = True
-    tied, column = np.arange(len(kept)), 0
-    while column < X.shape[1] and len(tied):
-        width = max(1, _KEY_BYTES // (X.itemsize * len(tied)))
-        keys = _sortable(X[kept[order[tied]], column : column + width])
+    tied, place = np.arange(len(kept)), 0
+    while place < rows.n_places and len(tied):
+        width = max(1, _KEY_BYTES // (rows.itemsize * len(tied)))
+        keys = rows.keys(kept[order[tied]], place, min(place + width, rows.n_places))
         keys = np.unique(keys, return_inverse=True)[1]
         group = np.cumsum(starts)[tied]
         within = np.lexsort((keys, group))
         order[tied] = order[tied][within]
         keys = keys[within]
         starts[tied[1:]] |= (np.diff(keys) != 0) | (np.diff(group) != 0)
-        column += width
+        place += width
         ends = np.append(starts[1:], True)
         tied = np.flatnonzero(~(starts & ends))
     return order, starts
 
 
+class _Columns:
+    """Dense rows, to be compared column by column."""
+
+    def __init__(self, X):
+        self.X = X
+        self.n_places = X.shape[1]
+        self.itemsize = X.itemsize if X.dtype.kind == "f" else 8
+
+    def keys(self, index, start, stop):
+        """Return a key of some columns for each of some rows; keys sort as the rows do."""
+        X = self.X[index, start:stop]
+        return _joined(_sortable(X if X.dtype.kind == "f" else X.astype(np.float64)))
+
+
+class _Stored:
+    """Sparse rows, to be compared entry by stored entry; they sort as dense ones would.
+
+    The first entry in which two rows differ decides. A positive one makes its row the larger, the
+    more the further to the left it stands, for there the other row has a zero; a negative one makes
+    it the smaller in the same way.
+    """
+
+    def __init__(self, X):
+        if not X.data.all():
+            X = X.copy()
+            X.eliminate_zeros()
+        self.X = X
+        self.counts = np.diff(X.indptr)
+        self.n_places = int(self.counts.max(initial=0))
+        self.itemsize = 16
+
+    def keys(self, index, start, stop):
+        """Return a key of some stored entries for each of some rows; keys sort as the rows do."""
+        places = np.arange(start, stop)
+        there = places < self.counts[index][:, None]
+        at = np.where(there, self.X.indptr[index].astype(np.int64)[:, None] + places, 0)
+        value = np.where(there, self.X.data[at], 0).astype(np.float64)
+        left = np.where(there, float(self.X.shape[1]) - self.X.indices[at], 0)
+        # NaN comes last, as among dense rows
+        left = np.where(value < 0, -left, left)
+        pairs = np.stack([left, value], axis=2)
+        return _joined(_sortable(pairs.reshape(len(index), -1)))
+
+
 def _sortable(X):
-    """Return a key for each row; keys sort as the rows do, from their first column to the last."""
-    if X.dtype.kind != "f":
-        X = X.astype(np.float64)
+    """Return floats as big-endian whole numbers whose bytes sort as the floats do."""
     # Adding zero turns -0.0 into 0.0: equal numbers, and from here on equal bytes. NaN has many.
     values = np.ascontiguousarray(X) + X.dtype.type(0)
     values[np.isnan(values)] = np.nan
     bits = values.view(f"u{X.itemsize}")
     top = bits.dtype.type(1) << bits.dtype.type(8 * X.itemsize - 1)
     # As whole numbers, positive floats sort by value and negative ones the other way round.
-    bits = np.where(bits & top, ~bits, bits | top).astype(bits.dtype.newbyteorder(">"))
-    return bits.view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()
+    return np.where(bits & top, ~bits, bits | top).astype(bits.dtype.newbyteorder(">"))
 
 
-def _sparse_order(X, kept):
-    """Return the same for sparse rows, whose order is that of their products with directions.
-
-    Two products of 53 bits each tell any rows apart in practice, and one pass makes them.
-    """
-    directions = np.random.default_rng(_DIRECTIONS_SEED).normal(size=(X.shape[1], 2))
-    filled = X.astype(np.float64)
-    missing = np.isnan(filled.data)
-    filled.data[missing] = 0
-    keys = [filled @ directions]
-    if missing.any():
-        # Where entries are missing tells rows apart, too.
-        where = filled.copy()
-        where.data = missing.astype(np.float64)
-        keys.append(where @ directions)
-    keys = np.hstack(keys)[kept]
-    order = np.lexsort(keys.T[::-1])
-    starts = np.ones(len(kept), bool)
-    starts[1:] = (np.diff(keys[order], axis=0) != 0).any(1)
-    return order, starts
+def _joined(bits):
+    """Return the bytes of each row as one key, which sorts from its first byte to the last."""
+    return bits.view(np.dtype((np.void, bits.itemsize * bits.shape[1]))).ravel()
 
 
 def split_rows(n_rows, fraction, generator):

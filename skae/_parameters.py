@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
@@ -17,7 +18,7 @@ from ._compat import (
 )
 from ._data import n_batches
 from ._distributed import world
-from ._inputs import as_array_like, keeps_type
+from ._inputs import as_array_like, keeps_type, one_entry_each
 from ._strategies import constraints, kind_of, resolve
 from ._training import resolve_batch_size
 from .architectures import ACTIVATIONS, Architecture
@@ -37,9 +38,6 @@ _RATE = 4.0
 
 class AutoencoderParameters(BaseEstimator):
     """The parameters of an autoencoder, what they may be, and what X may be beside them."""
-
-    # Whether X may be sparse, and whether entries of it may be NaN.
-    _takes_sparse = _takes_missing = True
 
     _parameter_constraints: dict = {
         "n_components": [
@@ -139,8 +137,8 @@ class AutoencoderParameters(BaseEstimator):
         tags = super().__sklearn_tags__()
         loss = kind_of(Loss, self.loss)
         tags.input_tags.positive_only = getattr(loss, "positive_only", False)
-        tags.input_tags.sparse = self._takes_sparse
-        tags.input_tags.allow_nan = self._takes_missing
+        tags.input_tags.sparse = self._takes_sparse()
+        tags.input_tags.allow_nan = self._takes_missing()
         return tags
 
     def _new_generator(self):
@@ -164,6 +162,16 @@ class AutoencoderParameters(BaseEstimator):
     def _new_architecture(self):
         """Return a fresh, validated architecture."""
         return resolve(Architecture, as_architecture(self.architecture))
+
+    def _takes_sparse(self):
+        """Return whether X may be sparse: not where it has sequences with ends, or tokens."""
+        discrete = getattr(kind_of(Loss, self.loss), "discrete", False)
+        return not self._takes_padding() and not discrete
+
+    def _takes_missing(self):
+        """Return whether any entries of X may be NaN."""
+        whole = getattr(kind_of(Loss, self.loss), "whole_rows", False)
+        return not self._takes_padding() and not whole
 
     def _takes_padding(self):
         """Return whether rows may end in NaN."""
@@ -193,13 +201,14 @@ class AutoencoderParameters(BaseEstimator):
                     f"samples of the shape given as input_shape (now {self.input_shape!r})."
                 )
             X = X.reshape(len(X), -1)
+        gaps = self._takes_missing() or self._takes_padding()
         X = validate_data(
             self,
             X,
-            accept_sparse="csr" if self._takes_sparse else False,
+            accept_sparse="csr" if self._takes_sparse() else False,
             dtype=None if keeps_type(X) else [np.float64, np.float32],
             reset=reset,
-            ensure_all_finite="allow-nan" if self._takes_missing else True,
+            ensure_all_finite="allow-nan" if gaps else True,
             **check_params,
         )
         if reset and shape is not None and X.shape[1] != np.prod(shape):
@@ -208,7 +217,7 @@ class AutoencoderParameters(BaseEstimator):
             )
         if self._takes_padding():
             _check_padding(X, shape or (X.shape[1],))
-        return X
+        return one_entry_each(X) if sparse.issparse(X) else X
 
 
 def _check_padding(X, shape):
@@ -310,12 +319,13 @@ class DetectorParameters(AutoencoderParameters):
         self.contamination = contamination
         self.n_folds = n_folds
 
-    _takes_sparse = False
+    def _takes_sparse(self):
+        return False
 
-    @property
     def _takes_missing(self):
         # What a row has not, its score leaves out; but a sequence's end is no entry to complete.
-        return not super()._takes_padding()
+        whole = getattr(kind_of(Loss, self.loss), "whole_rows", False)
+        return not super()._takes_padding() and not whole
 
     def _takes_padding(self):
         return False

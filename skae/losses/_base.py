@@ -20,6 +20,8 @@ class Loss(Strategy):
         Whether the net's output is X centred and scaled.
     positive_only : bool
         Whether X must not be negative.
+    whole_rows : bool
+        Whether the loss is about whole rows, of which no entry may be missing.
     discrete : bool
         Whether X holds tokens, which the net sees as indicators.
     free_scale : float or None
@@ -29,6 +31,7 @@ class Loss(Strategy):
 
     identity = True
     positive_only = False
+    whole_rows = False
     discrete = False
     free_scale: float | None = None
 

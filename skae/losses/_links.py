@@ -156,6 +156,7 @@ class Multinomial(Loss, name="multinomial"):
 
     identity = False
     positive_only = True
+    whole_rows = True
 
     def bind(self, X):
         _check_counts(X, "multinomial")
