@@ -237,7 +237,7 @@ def test_the_poisson_loss_is_the_deviance_of_what_is_there(images):
 
 
 def test_multinomial_refuses_gaps(iris):
-    with pytest.raises(ValueError, match="loss='multinomial' is about whole rows"):
+    with pytest.raises(ValueError, match="does not accept missing values"):
         model(loss="multinomial").fit(remove(iris))
 
 

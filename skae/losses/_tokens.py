@@ -4,7 +4,6 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from .._compat import Interval
 from ._base import Loss
@@ -49,8 +48,6 @@ class CategoricalCrossEntropy(Loss, name="categorical_cross_entropy"):
         self.n_tokens = n_tokens
 
     def bind(self, X):
-        if sparse.issparse(X):
-            raise TypeError(f"loss={self!r} takes tokens in a dense X, got a sparse one.")
         if self.n_tokens is not None:
             self.tokens_ = np.arange(self.n_tokens, dtype=np.float64)
         elif not hasattr(self, "tokens_"):
