@@ -36,7 +36,8 @@ def test_samples_are_in_the_domain_of_the_loss(loss, digits):
     counts = np.rint(16 * digits)
     X = digits if loss == "binary_cross_entropy" else counts
     samples = fit(X, loss=loss, max_iter=3).sample(50, random_state=0)
-    if not LOSSES[loss].identity:
+    # of these columns, "mixed" takes some for numbers of any sign
+    if not LOSSES[loss].identity and loss != "mixed":
         assert samples.min() >= 0
     if loss == "binary_cross_entropy":
         assert samples.max() <= 1
