@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import math
 import os
 import pickle
 import re
@@ -20,8 +21,8 @@ from ._state import resolve_device
 
 # How often a process that waits for the others looks whether one of them has failed.
 _LOOK = datetime.timedelta(seconds=0.5)
-# Rows of X that are compared between the processes at most.
-_COMPARED_ROWS = 4096
+# Rows and entries of X that are compared between the processes at most.
+_COMPARED_ROWS, _COMPARED_ENTRIES = 4096, 2**22
 # Parameters that may differ: the first process's seed counts, and the others do not change the fit.
 _OWN = {"callbacks", "device", "random_state", "verbose"}
 
@@ -340,7 +341,8 @@ def _facts(estimator, X, sample_weight, resumed):
 
 def _describe(array):
     """Return shape, type and a checksum of at most some thousand rows."""
-    rows = array[:: -(-array.shape[0] // _COMPARED_ROWS)]
+    n_rows = max(1, min(_COMPARED_ROWS, _COMPARED_ENTRIES // math.prod(array.shape[1:])))
+    rows = array[:: -(-array.shape[0] // n_rows)]
     rows = rows.toarray() if hasattr(rows, "toarray") else rows
     checksum = zlib.crc32(np.ascontiguousarray(rows).tobytes())
     return f"{array.dtype} of shape {array.shape} with checksum {checksum:08x}"

@@ -184,7 +184,8 @@ def growth_plot(folder, rows):
         axis.set(xscale="log", yscale="log", xlabel=label)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("Fit, seconds")
-    axes[0].legend()
+    # where no line goes
+    axes[-1].legend(loc="lower right")
     figure.savefig(folder / "costs_growth.svg")
 
 
