@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,13 @@ _HELD_BYTES = 2**27
 _DEVICE_SHARE = 0.5
 
 
-def is_small(X):
-    """Return whether a copy of X may be made."""
-    return not sparse.issparse(X) and 4 * math.prod(X.shape) <= _HELD_BYTES
+def is_small(X, shape=None):
+    """Return whether a copy of X, or rows of a shape that are made of it, may be held."""
+    return not sparse.issparse(X) and _bytes_held(shape or X.shape) <= _HELD_BYTES
+
+
+def _bytes_held(shape):
+    return 4 * math.prod(shape)
 
 
 class Rows(NamedTuple):
@@ -104,16 +109,15 @@ class Table:
     @property
     def small(self):
         """Whether copies of the rows may be made."""
-        held = 4 * len(self) * self.n_features
-        return not sparse.issparse(self.X) and held <= _HELD_BYTES
+        return is_small(self.X, (len(self), self.n_features))
 
     def blocks(self, block_rows=_BLOCK_ROWS):
         """Yield slices that cut the rows into blocks."""
         return row_blocks(len(self), self.n_features, block_rows)
 
-    @property
+    @cached_property
     def missing(self):
-        """The share of the entries that are NaN."""
+        """The share of the entries that are NaN; counted once, because all rows are read for it."""
         count = sum(int(np.isnan(self._dense(part)).sum()) for part in self.blocks())
         return count / math.prod((len(self), self.X.shape[1]))
 
@@ -220,6 +224,7 @@ class Table:
     def take(self, index):
         """Return some of the rows as a table of their own."""
         table = copy.copy(self)
+        vars(table).pop("missing", None)
         table.index = self.index[index]
         table._held = None if self._held is None else self._held[index]
         if self.weight is not None:
@@ -236,7 +241,7 @@ class Table:
         room = self.small
         if self._device.type == "cuda":
             free = torch.cuda.mem_get_info(self._device)[0]
-            room = 4 * len(self) * self.n_features <= _DEVICE_SHARE * free
+            room = _bytes_held((len(self), self.n_features)) <= _DEVICE_SHARE * free
         if room:
             self._held = torch.empty((len(self), self.n_features), device=self._device)
             for part in self.blocks():
