@@ -1,4 +1,4 @@
-"""The way back from a `ColumnTransformer`'s columns to those of the table."""
+"""The inverse of a `ColumnTransformer`: from its output back to the columns of the table."""
 
 from collections import UserList
 
@@ -16,29 +16,30 @@ __all__ = ["inverse_column_transform"]
 def inverse_column_transform(transformer, X):
     """Return the table whose transform by a `ColumnTransformer` is X, or is nearest to X.
 
-    scikit-learn's `ColumnTransformer` has no ``inverse_transform``. Here each of its transformers
-    maps its own columns back; of a category's probabilities the largest wins.
+    scikit-learn's `ColumnTransformer` has no ``inverse_transform``. This function applies the
+    inverse of each of its transformers to the columns that this transformer returned. Where the
+    columns are probabilities of categories, the category with the largest probability is taken.
 
     Parameters
     ----------
     transformer : ColumnTransformer
-        Fitted. Its transformers are "passthrough", "drop" or have an ``inverse_transform``, as
-        have the steps of its pipelines; imputers are left out, because what they filled stays
-        filled.
+        A fitted transformer. Each of its transformers must be "passthrough" or "drop" or have an
+        ``inverse_transform``, and so must each step of its pipelines. Imputers need none: the
+        values that they filled in are kept.
     X : {array-like, sparse matrix, DataFrame} of shape (n_samples, n_features_out)
-        What it returned, or a reconstruction of that.
+        The output of the transformer, or a reconstruction of the output.
 
     Returns
     -------
     table : DataFrame or ndarray of shape (n_samples, n_features_in)
-        A pandas DataFrame with the columns that the transformer was fitted on, and X's index where
-        X has one; an array where it was fitted on one. Columns that were dropped are NaN. A column
-        that several transformers took comes from the first of them.
+        An array if the transformer was fitted on an array. Otherwise a pandas DataFrame with the
+        columns that the transformer was fitted on, and with the index of X if it has one. Dropped
+        columns are NaN. A column that several transformers use is restored by the first of them.
 
     Raises
     ------
     ValueError
-        If X has another number of columns, or if a transformer has no way back.
+        If X has the wrong number of columns, or if a transformer has no inverse.
 
     Examples
     --------
@@ -64,14 +65,14 @@ def inverse_column_transform(transformer, X):
     names = getattr(transformer, "feature_names_in_", None)
     table = [None] * transformer.n_features_in_
     for name, part, columns in transformer.transformers_:
-        places = _places(columns, names, len(table))
-        if not len(places) or (isinstance(part, str) and part == "drop"):
+        positions = _positions(columns, names, len(table))
+        if not len(positions) or (isinstance(part, str) and part == "drop"):
             continue
         values = X[:, transformer.output_indices_[name]]
         restored = np.asarray(_inverse(part, values, f"The transformer {name!r}"))
-        for place, column in zip(places, restored.T, strict=True):
-            if table[place] is None:
-                table[place] = column
+        for position, column in zip(positions, restored.T, strict=True):
+            if table[position] is None:
+                table[position] = column
     table = [np.full(len(X), np.nan) if column is None else column for column in table]
     if names is None:
         numbers = all(column.dtype.kind in "biuf" for column in table)
@@ -83,16 +84,19 @@ def inverse_column_transform(transformer, X):
     return frame if index is None else frame.set_axis(index)
 
 
-def _places(columns, names, n_features):
-    """Return the places of the columns that a transformer was given, in any of the allowed ways."""
+def _positions(columns, names, n_features):
+    """Return the positions of a transformer's columns in the table.
+
+    The columns may be given in any way that `ColumnTransformer` allows.
+    """
     every = np.arange(n_features)
     if isinstance(columns, slice) and isinstance(columns.start or columns.stop, str):
-        # by name the end belongs to the slice
+        # A slice of names includes its end.
         first = 0 if columns.start is None else list(names).index(columns.start)
         last = n_features - 1 if columns.stop is None else list(names).index(columns.stop)
         return every[first : last + 1 : columns.step]
     if isinstance(columns, UserList):
-        columns = columns.data  # of scikit-learn 1.6, which warns of itself when it is read
+        columns = columns.data  # a list of scikit-learn 1.6 that warns when its entries are read
     if not isinstance(columns, slice):
         columns = np.atleast_1d(columns)
         if not len(columns):
@@ -103,7 +107,7 @@ def _places(columns, names, n_features):
 
 
 def _inverse(transformer, X, who):
-    """Return what a transformer made X of."""
+    """Return the input of a transformer whose output is X; errors name it by `who`."""
     if isinstance(transformer, str) or _only_fills(transformer):
         return X  # "passthrough"
     if isinstance(transformer, Pipeline):
@@ -117,11 +121,11 @@ def _inverse(transformer, X, who):
     )
     if one_way or not hasattr(transformer, "inverse_transform"):
         raise ValueError(
-            f"{who} has no way back: {transformer!r} has no inverse"
+            f"{who} cannot be inverted: {transformer!r} has no inverse"
             f"{'_func' if one_way else '_transform'}."
         )
     if isinstance(transformer, OneHotEncoder):
-        X = _likeliest(transformer, X)
+        X = _most_probable(transformer, X)
     elif isinstance(transformer, OrdinalEncoder):
         last = [len(values) - 1 for values in transformer.categories_]
         X = np.clip(np.rint(X), 0, last)
@@ -129,14 +133,17 @@ def _inverse(transformer, X, who):
 
 
 def _only_fills(transformer):
-    """Return whether a transformer fills in what is missing and does nothing else."""
+    """Return whether a transformer fills in missing values and does nothing else."""
     return type(transformer).__module__.startswith("sklearn.impute") and not getattr(
         transformer, "add_indicator", True
     )
 
 
-def _likeliest(encoder, X):
-    """Return probabilities as zeros and ones: a dropped category has what the others leave."""
+def _most_probable(encoder, X):
+    """Return X with zeros where a dropped category is the most probable one of a row.
+
+    The probability of a dropped category is what the other categories leave to 1.
+    """
     X, start = X.copy(), 0
     infrequent = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
     for i, (values, rare) in enumerate(zip(encoder.categories_, infrequent, strict=True)):

@@ -1,12 +1,12 @@
-"""What is done to the input while training; the target stays clean."""
+"""Corruptions change the input of the encoder in training; the target stays clean."""
 
 from numbers import Real
 
 import numpy as np
 import torch
 
-from ._compat import Interval, StrOptions
-from ._strategies import Strategy
+from ._utils.registry import Strategy
+from ._utils.sklearn import Interval, StrOptions
 
 __all__ = [
     "CORRUPTIONS",
@@ -21,43 +21,46 @@ __all__ = [
 class Corruption(Strategy):
     """Base class of the corruptions.
 
-    A subclass defines `corrupt`. Rows inside the net are centred and divided by one global scale,
-    so that an entry has a variance of 1 on average.
+    A subclass defines `corrupt`, and `fit` if it has to know the training rows. All rows that a
+    corruption sees are standardized: each feature is centred, and all features are divided by the
+    same scale, so that their mean variance is 1.
 
     Attributes
     ----------
-    denoises : bool
-        Whether corrupted rows are what the net is for: the best epoch is then the one that
-        reconstructs corrupted held-out rows best.
+    denoises : bool, default=True
+        Whether the purpose of the net is to reconstruct corrupted rows. If so, the best epoch is
+        the one with the smallest loss on corrupted held-out rows; otherwise it is the one with the
+        smallest loss on clean held-out rows.
     """
 
     denoises = True
 
-    def bind(self, n_features, extremes, to_net):
-        """Learn what the corruption needs of the training rows.
+    def fit(self, n_features, extremes, standardize):
+        """Learn what the corruption has to know about the training rows.
 
         Parameters
         ----------
         n_features : int
-            The number of values of a row inside the net.
+            The number of features of a standardized row.
         extremes : callable
-            Returns the least and the largest value of each feature inside the net, two ndarrays of
-            shape (n_features,). It reads all rows.
-        to_net : callable
-            Returns rows of X, of shape (n, n_features), as they are inside the net.
+            Called without arguments, it returns the smallest and the largest standardized value of
+            each feature, as two ndarrays of shape (n_features,). The call reads all training rows.
+        standardize : callable
+            Takes rows in the units of X, an ndarray of shape (n, n_features), and returns them
+            standardized.
         """
 
     def corrupt(self, x, error, generator):
-        """Return the rows as the encoder is to see them.
+        """Return corrupted rows, the input of the encoder.
 
         Parameters
         ----------
         x : Tensor of shape (n, n_features)
             Clean rows.
         error : float
-            The root of the mean squared reconstruction error of training rows, lately.
+            The latest estimate of the root mean squared reconstruction error of training rows.
         generator : torch.Generator
-            The only source of randomness.
+            The only source of random numbers.
 
         Returns
         -------
@@ -71,16 +74,16 @@ CORRUPTIONS = Corruption.registry
 
 
 class ResidualNoise(Corruption, name="residual"):
-    """Gaussian noise as large as the reconstruction error is at the time, times `level`.
+    """Gaussian noise whose size is `level` times the current reconstruction error.
 
-    Rows that are not told apart by the reconstruction yet are treated as neighbours, which keeps
-    the net from learning single rows by heart. The noise fades as the reconstruction gets better
-    and so does not limit it.
+    Rows that differ by less than the reconstruction error look alike to the net, which keeps it
+    from memorising single rows. The noise becomes smaller as the reconstruction becomes better, so
+    it does not limit how good the reconstruction can get.
 
     Parameters
     ----------
     level : float, default=0.7
-        Standard deviation of the noise as a multiple of the root mean squared error.
+        Standard deviation of the noise, as a multiple of the root mean squared error.
 
     References
     ----------
@@ -105,12 +108,12 @@ class ResidualNoise(Corruption, name="residual"):
 
 
 class Gaussian(Corruption, name="gaussian"):
-    """Gaussian noise of a fixed size on every entry: the denoising autoencoder.
+    """The denoising autoencoder: Gaussian noise of a fixed size is added to every entry.
 
     Parameters
     ----------
     level : float, default=0.5
-        Standard deviation of the noise, in units of the root of the features' mean variance.
+        Standard deviation of the noise, as a multiple of the root of the features' mean variance.
 
     References
     ----------
@@ -134,14 +137,14 @@ class Gaussian(Corruption, name="gaussian"):
 
 
 class Masking(Corruption, name="masking"):
-    """Some entries, drawn anew in each step, are set to one value.
+    """In each step a random part of the entries is masked: set to a fixed value.
 
     Parameters
     ----------
     fraction : float, default=0.3
-        Share of the entries.
+        The fraction of the entries that is masked.
     fill : "mean" or float, default="mean"
-        What they are set to: the feature's mean, or a number in the units of X.
+        The value of masked entries: the mean of the feature, or a number in the units of X.
 
     References
     ----------
@@ -164,23 +167,24 @@ class Masking(Corruption, name="masking"):
         self.fraction = fraction
         self.fill = fill
 
-    def bind(self, n_features, extremes, to_net):
+    def fit(self, n_features, extremes, standardize):
         self.fill_ = np.zeros(n_features)
         if self.fill != "mean":
-            self.fill_ = to_net(np.full((1, n_features), float(self.fill)))[0]
+            self.fill_ = standardize(np.full((1, n_features), float(self.fill)))[0]
 
     def corrupt(self, x, error, generator):
-        masked = _uniform(x, generator) < self.fraction
-        return torch.where(masked, _like(self.fill_, x), x)
+        mask = _uniform(x, generator) < self.fraction
+        return torch.where(mask, _as_tensor_like(self.fill_, x), x)
 
 
 class SaltAndPepper(Corruption, name="salt_and_pepper"):
-    """Some entries, drawn anew in each step, are set to the feature's least or largest value.
+    """In each step random entries are set to the smallest or largest value of their feature.
 
     Parameters
     ----------
     fraction : float, default=0.1
-        Share of the entries, half of them to each end.
+        The fraction of the entries that is changed: half to the smallest value, half to the
+        largest.
 
     References
     ----------
@@ -199,13 +203,13 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
     def __init__(self, fraction=0.1):
         self.fraction = fraction
 
-    def bind(self, n_features, extremes, to_net):
+    def fit(self, n_features, extremes, standardize):
         self.low_, self.high_ = extremes()
 
     def corrupt(self, x, error, generator):
-        draw = _uniform(x, generator)
-        x = torch.where(draw < self.fraction / 2, _like(self.low_, x), x)
-        return torch.where(draw > 1 - self.fraction / 2, _like(self.high_, x), x)
+        uniform = _uniform(x, generator)
+        x = torch.where(uniform < self.fraction / 2, _as_tensor_like(self.low_, x), x)
+        return torch.where(uniform > 1 - self.fraction / 2, _as_tensor_like(self.high_, x), x)
 
 
 def _normal(x, deviation, generator):
@@ -216,5 +220,5 @@ def _uniform(x, generator):
     return torch.rand(x.shape, generator=generator).to(x.device)
 
 
-def _like(row, x):
+def _as_tensor_like(row, x):
     return torch.as_tensor(row, dtype=x.dtype, device=x.device)

@@ -1,4 +1,4 @@
-"""How well rows are reconstructed: plain NumPy metrics, and a scorer for any transformer."""
+"""Metrics of a reconstruction, and a scorer for any transformer that can reconstruct."""
 
 import numpy as np
 from scipy import sparse
@@ -8,7 +8,7 @@ __all__ = ["explained_variance", "explained_variance_scorer", "reconstruction_er
 
 
 def _check_pair(X, X_reconstructed, sample_weight):
-    # The reconstruction of a sparse X is dense anyway.
+    # The reconstruction of a sparse X is dense, so X may be made dense, too.
     X = X.toarray() if sparse.issparse(X) else X
     X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
     X_reconstructed = check_array(X_reconstructed, dtype=np.float64, ensure_all_finite="allow-nan")
@@ -26,10 +26,11 @@ def _check_pair(X, X_reconstructed, sample_weight):
 
 
 def _mean(function, blocks):
-    """Return the weighted mean of each feature's values where X is there; 0 where it is nowhere.
+    """Return the weighted mean of each feature's values over the rows where X is not missing.
 
-    `blocks` returns the blocks of rows of X, what belongs to them, and their weights; `function`
-    makes values of the first two.
+    The mean of a feature that is missing in all rows is 0. `blocks` returns an iterable of blocks
+    of rows of X, other arrays that belong to them, and their weights. `function` computes the
+    values from a block and the other array.
     """
     total = count = 0.0
     for X, other, weight in blocks():
@@ -40,30 +41,31 @@ def _mean(function, blocks):
     return total / np.where(count > 0, count, 1)
 
 
-def explained_share(rows, rows_and_rebuilt):
+def explained_variance_of_blocks(rows, rows_and_reconstructions):
     """Return the explained variance of rows that come in blocks.
 
     Parameters
     ----------
-    rows, rows_and_rebuilt : callable
-        Return an iterable of blocks: rows, their reconstruction (None in the first), and weights
-        or None.
+    rows, rows_and_reconstructions : callable
+        Called without arguments, each returns an iterable of blocks. A block is a tuple of rows,
+        their reconstruction, and their weights or None. The blocks of the first have None for the
+        reconstruction.
 
     Returns
     -------
-    share : float
+    explained_variance : float
         See `explained_variance`.
     """
     mean = _mean(lambda X, _: X, rows)
     variance = _mean(lambda X, _: (X - mean) ** 2, rows).sum()
-    error = _mean(lambda X, rebuilt: (X - rebuilt) ** 2, rows_and_rebuilt).sum()
+    error = _mean(lambda X, rebuilt: (X - rebuilt) ** 2, rows_and_reconstructions).sum()
     if variance == 0:
         return float(error == 0)
     return float(1 - error / variance)
 
 
 def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
-    """Return the mean squared error of an entry of X; entries that are NaN do not count.
+    """Return the mean squared error of the entries of X that are not missing (NaN).
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
     X_reconstructed : array-like of shape (n_samples, n_features)
         Its reconstruction.
     sample_weight : array-like of shape (n_samples,), default=None
-        How much each row counts.
+        The weight of each row.
 
     Returns
     -------
@@ -98,7 +100,7 @@ def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
 
 
 def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
-    """Return the share of the total variance of X that its reconstruction explains.
+    """Return the fraction of the total variance of X that its reconstruction explains.
 
     Parameters
     ----------
@@ -107,13 +109,13 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     X_reconstructed : array-like of shape (n_samples, n_features)
         Its reconstruction.
     sample_weight : array-like of shape (n_samples,), default=None
-        How much each row counts.
+        The weight of each row.
 
     Returns
     -------
-    share : float
-        At most 1, which is best; 0 is as good as the features' means, and below 0 is worse. For a
-        constant X it is 1 where the reconstruction is exact and 0 elsewhere.
+    explained_variance : float
+        At most 1, which is best. 0 is as good as the features' means, and negative values are
+        worse. If X is constant, it is 1 if the reconstruction is exact and 0 otherwise.
 
     Raises
     ------
@@ -122,9 +124,9 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
 
     Notes
     -----
-    On PCA's training rows this is the sum of its ``explained_variance_ratio_``. The features are
-    weighted by their variances, as PCA does, and not averaged as equals. Entries of X that are NaN,
-    the padding of shorter sequences, do not count.
+    On the training rows of PCA this is the sum of its ``explained_variance_ratio_``. As in PCA,
+    features with a larger variance count more; it is not the mean of the features' explained
+    variances. Missing entries of X (NaN) do not count. The padding of sequences is missing.
 
     Examples
     --------
@@ -134,14 +136,14 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
     block = [(X, X_reconstructed, sample_weight)]
-    return explained_share(lambda: block, lambda: block)
+    return explained_variance_of_blocks(lambda: block, lambda: block)
 
 
 def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float:
     """Score a fitted transformer by the variance that its reconstruction explains.
 
-    Works for everything with ``transform`` and ``inverse_transform``: PCA, skae's transformer, a
-    Pipeline of them. Pass it as ``scoring`` to a search or to ``cross_val_score``.
+    It works for all transformers with ``inverse_transform``, for example PCA, skae's transformer or
+    a Pipeline of transformers. Pass it as ``scoring`` to a search or to ``cross_val_score``.
 
     Parameters
     ----------
@@ -150,13 +152,13 @@ def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float
     X : array-like of shape (n_samples, n_features)
         Rows to reconstruct.
     y : None
-        Ignored, so that the function is a scorer.
+        Ignored. scikit-learn passes a target to every scorer.
     sample_weight : array-like of shape (n_samples,), default=None
-        How much each row counts.
+        The weight of each row.
 
     Returns
     -------
-    share : float
+    explained_variance : float
         See `explained_variance`.
 
     Examples

@@ -9,12 +9,12 @@ __all__ = [
     "TrainingHistoryDisplay",
 ]
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
+# Colours of Okabe and Ito, which colour-blind people can distinguish.
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
 
 
 def _axes(ax):
-    """Return the axes to draw on, on a figure of their own if none are given."""
+    """Return the axes to draw on: those given, or the axes of a new figure."""
     if ax is not None:
         return ax
     try:
@@ -27,7 +27,7 @@ def _axes(ax):
 
 
 class TrainingHistoryDisplay:
-    """Losses over the epochs, beside the start's.
+    """The losses of the epochs, and the loss before the training as a line.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class TrainingHistoryDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes drawn on.
+        The axes with the picture.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of the axes.
     lines_ : list of matplotlib Line2D
-        The losses.
+        The lines of the losses.
 
     Examples
     --------
@@ -67,12 +67,12 @@ class TrainingHistoryDisplay:
         estimator : AutoencoderTransformer
             A fitted autoencoder.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         display : TrainingHistoryDisplay
-            The display, drawn.
+            The display with its picture.
         """
         return cls(estimator.history_, estimator.best_iter_).plot(ax)
 
@@ -82,12 +82,12 @@ class TrainingHistoryDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         self : TrainingHistoryDisplay
-            The display, drawn.
+            The display with its picture.
         """
         self.ax_ = _axes(ax)
         epochs = [row["epoch"] for row in self.history]
@@ -114,20 +114,20 @@ class CodeDisplay:
     Parameters
     ----------
     codes : ndarray of shape (n_samples, n_components)
-        At least one component; a single one is drawn against the rows' order.
+        The codes. If there is only one component, it is drawn against the row number.
     y : array-like of shape (n_samples,), default=None
-        What colours the points: classes or numbers.
+        Classes or numbers that determine the colours of the points.
     title : str, default="Code"
         Title of the picture.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes drawn on.
+        The axes with the picture.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of the axes.
     scatters_ : list of matplotlib PathCollection
-        The points, a collection for each class.
+        The points, one collection for each class.
 
     Examples
     --------
@@ -150,20 +150,20 @@ class CodeDisplay:
         Parameters
         ----------
         estimator : transformer
-            Fitted.
+            A fitted transformer.
         X : array-like of shape (n_samples, n_features)
             Rows to encode.
         y : array-like of shape (n_samples,), default=None
-            What colours the points.
+            Classes or numbers that determine the colours of the points.
         title : str, default="Code"
             Title of the picture.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         display : CodeDisplay
-            The display, drawn.
+            The display with its picture.
         """
         return cls(np.asarray(estimator.transform(X)), y, title).plot(ax)
 
@@ -173,12 +173,12 @@ class CodeDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         self : CodeDisplay
-            The display, drawn.
+            The display with its picture.
         """
         self.ax_ = _axes(ax)
         first = self.codes[:, 0]
@@ -203,23 +203,24 @@ class CodeDisplay:
 
 
 class ReconstructionDisplay:
-    """Some images above their reconstructions.
+    """A row of images above the row of their reconstructions.
 
     Parameters
     ----------
     rows : dict of str to ndarray of shape (n_images, height * width)
-        A row of images for each title, the originals first.
+        The images of each row of the picture, by the title of the row. The first row has the
+        original images.
     image_shape : (int, int)
         Height and width.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes drawn on.
+        The axes with the picture.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of the axes.
     image_ : matplotlib AxesImage
-        All images as one.
+        All images, joined to one.
 
     Examples
     --------
@@ -236,28 +237,28 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, image_shape=None, ax=None):
-        """Draw images and what a fitted transformer makes of them.
+        """Draw images and their reconstructions by a fitted transformer.
 
         Parameters
         ----------
         estimator : transformer
-            Fitted, with ``inverse_transform``.
+            A fitted transformer with ``inverse_transform``.
         X : array-like of shape (n_images, height * width)
             The images.
         image_shape : (int, int), default=None
-            Height and width; None takes square images.
+            Height and width. None stands for square images.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         display : ReconstructionDisplay
-            The display, drawn.
+            The display with its picture.
 
         Raises
         ------
         ValueError
-            If the number of features is not that of an image of this shape.
+            If the number of features is not the number of pixels of an image of this shape.
         """
         X = np.asarray(X)
         side = round(X.shape[1] ** 0.5)
@@ -275,18 +276,18 @@ class ReconstructionDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         self : ReconstructionDisplay
-            The display, drawn.
+            The display with its picture.
         """
         self.ax_ = _axes(ax)
         height, width = self.image_shape
         titles, rows = zip(*self.rows.items(), strict=True)
         limits = {"vmin": rows[0].min(), "vmax": rows[0].max()}
-        # NaN is not drawn, which leaves a gap around each image.
+        # A border of NaN, which is not drawn, separates the images.
         strips = [
             np.hstack(
                 np.pad(
@@ -309,25 +310,25 @@ class ReconstructionDisplay:
 
 
 class ComponentErrorDisplay:
-    """Held-out error against the number of components.
+    """The held-out error against the number of components.
 
     Parameters
     ----------
     n_components : array-like of shape (n_widths,)
         The widths of the code.
     errors : dict of str to ndarray of shape (n_widths, n_folds)
-        Held-out errors of each model.
+        The held-out errors of each model, by its name.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes drawn on.
+        The axes with the picture.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of the axes.
     lines_ : list of matplotlib Line2D
-        Mean errors.
+        The lines of the mean errors.
     bands_ : list of matplotlib PolyCollection
-        From the smallest to the largest error of the folds.
+        The bands from the smallest to the largest error of the folds.
 
     Examples
     --------
@@ -347,12 +348,12 @@ class ComponentErrorDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         self : ComponentErrorDisplay
-            The display, drawn.
+            The display with its picture.
         """
         self.ax_ = _axes(ax)
         self.lines_, self.bands_ = [], []

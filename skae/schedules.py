@@ -1,12 +1,12 @@
-"""Learning-rate schedules: thin strategies over torch.optim.lr_scheduler."""
+"""Learning-rate schedules: strategies that build a scheduler, mostly of torch.optim."""
 
 import math
 from numbers import Integral, Real
 
 from torch.optim import lr_scheduler
 
-from ._compat import Interval
-from ._strategies import Strategy
+from ._utils.registry import Strategy
+from ._utils.sklearn import Interval
 
 __all__ = [
     "SCHEDULES",
@@ -19,15 +19,22 @@ __all__ = [
 ]
 
 
-# The first rate is the full one over the one number, the last rate the first over the other.
+# OneCycle's first rate is the largest rate over the first number. Its last rate is the first rate
+# over the second number.
 _ONE_CYCLE_START, _ONE_CYCLE_END = 25.0, 1e4
 
 
 class Schedule(Strategy):
     """Base class of the learning-rate schedules.
 
-    A subclass defines `build`. ``every_step`` says whether the rate changes after each batch
-    rather than after each epoch, ``needs_loss`` whether the change depends on the loss.
+    A subclass defines `build`.
+
+    Attributes
+    ----------
+    every_step : bool, default=False
+        Whether the rate changes after each training step rather than after each epoch.
+    needs_loss : bool, default=False
+        Whether the scheduler's method `step` takes the loss of the epoch.
     """
 
     every_step = False
@@ -39,16 +46,16 @@ class Schedule(Strategy):
         Parameters
         ----------
         optimizer : torch.optim.Optimizer
-            Its learning rate is the largest one.
+            The optimizer, whose learning rate is the largest one of the schedule.
         n_epochs : int
-            Epochs of the whole fit.
+            The number of epochs of the whole fit.
         n_batches : int
-            Batches of an epoch.
+            The number of batches of an epoch.
 
         Returns
         -------
         scheduler : torch.optim.lr_scheduler.LRScheduler
-            Or something else with a method `step`, called after each batch or each epoch.
+            An object with a method `step`, which is called after each training step or each epoch.
         """
         raise NotImplementedError
 
@@ -56,8 +63,11 @@ class Schedule(Strategy):
 SCHEDULES = Schedule.registry
 
 
-class _EveryStep:
-    """Sets the rate of every step by its formula, at a fraction of what torch's schedulers cost."""
+class _RateOfStep:
+    """A scheduler that computes the rate of each step by a formula.
+
+    It takes a fraction of the time of torch's schedulers.
+    """
 
     def __init__(self, optimizer, rate_at):
         self._groups = optimizer.param_groups
@@ -72,9 +82,9 @@ class _EveryStep:
             group["lr"] = rate
 
 
-def _along_cosine(start, end, share):
-    """Return the number that far on the way from start to end, along half a cosine."""
-    return end + (start - end) / 2 * (math.cos(math.pi * min(share, 1.0)) + 1)
+def _half_cosine(start, end, fraction):
+    """Return the value after a fraction of the way from start to end along half a cosine."""
+    return end + (start - end) / 2 * (math.cos(math.pi * min(fraction, 1.0)) + 1)
 
 
 class Exponential(Schedule, name="exponential"):
@@ -83,7 +93,7 @@ class Exponential(Schedule, name="exponential"):
     Parameters
     ----------
     final : float, default=0.01
-        What is left of the learning rate at the last epoch, as a share.
+        The learning rate of the last epoch, as a fraction of the first.
 
     Examples
     --------
@@ -107,9 +117,9 @@ class Step(Schedule, name="step"):
     Parameters
     ----------
     n_steps : int, default=3
-        How often the rate drops during the fit.
+        The number of drops during the fit.
     factor : float, default=0.3
-        What is left of the rate after a drop, as a share.
+        The learning rate after a drop, as a fraction of the rate before.
 
     Examples
     --------
@@ -133,7 +143,7 @@ class Step(Schedule, name="step"):
 
 
 class Cosine(Schedule, name="cosine"):
-    """Let the learning rate fall along half a cosine to zero.
+    """Lower the learning rate to zero along half a cosine.
 
     References
     ----------
@@ -150,16 +160,16 @@ class Cosine(Schedule, name="cosine"):
 
     def build(self, optimizer, n_epochs, n_batches):
         rate, n_steps = optimizer.param_groups[0]["lr"], n_epochs * n_batches
-        return _EveryStep(optimizer, lambda step: _along_cosine(rate, 0.0, step / n_steps))
+        return _RateOfStep(optimizer, lambda step: _half_cosine(rate, 0.0, step / n_steps))
 
 
 class OneCycle(Schedule, name="one_cycle"):
-    """Raise the learning rate from a 25th to its full value, then let it fall to nearly zero.
+    """Raise the learning rate from a 25th to its full value, then lower it to nearly zero.
 
     Parameters
     ----------
     warm_up : float, default=0.3
-        The share of the fit in which the rate rises.
+        The fraction of the fit in which the rate rises.
 
     References
     ----------
@@ -186,10 +196,10 @@ class OneCycle(Schedule, name="one_cycle"):
 
         def rate_at(step):
             if step <= top and top > 0:
-                return _along_cosine(first, peak, step / top)
-            return _along_cosine(peak, first / _ONE_CYCLE_END, (step - top) / (n_steps - top))
+                return _half_cosine(first, peak, step / top)
+            return _half_cosine(peak, first / _ONE_CYCLE_END, (step - top) / (n_steps - top))
 
-        return _EveryStep(optimizer, rate_at)
+        return _RateOfStep(optimizer, rate_at)
 
 
 class Plateau(Schedule, name="plateau"):
@@ -198,9 +208,9 @@ class Plateau(Schedule, name="plateau"):
     Parameters
     ----------
     patience : int, default=5
-        Epochs without a lower loss before the rate drops.
+        The number of epochs without a lower loss before the rate drops.
     factor : float, default=0.3
-        What is left of the rate after a drop, as a share.
+        The learning rate after a drop, as a fraction of the rate before.
 
     Examples
     --------

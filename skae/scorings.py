@@ -1,40 +1,63 @@
-"""Anomaly scores: how far a row is from the others, by its code and its residual.
+"""Scorings: how far a row is from the training rows, measured by its code and its residual.
 
-A scoring learns from the codes and residuals of training rows what is usual, and measures the
-distance of a row from it. Location and spread come from the nearest rows, again and again until
-these settle, so that anomalies among the training rows do not make themselves usual.
+A scoring learns the location and the covariance of the codes and residuals of the training rows,
+and measures the distance of a row from that location. Anomalies among the training rows must not
+distort the estimates. They are therefore computed from the rows with the smallest distances only,
+and the computation is repeated until the choice of these rows no longer changes.
 """
 
+from dataclasses import dataclass
 from numbers import Real
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from ._compat import Interval
-from ._strategies import Strategy
+from ._utils.registry import Strategy
+from ._utils.sklearn import Interval
 
 __all__ = [
     "SCORINGS",
     "Latent",
     "Mahalanobis",
     "Reconstruction",
+    "Residuals",
     "Scoring",
     "Whitened",
 ]
 
-# Concentration steps: the nearest rows are nearly always the same again after fewer.
-_MOST_STEPS = 10
-# Eigenvalues below this share of the mean one are rounding.
-_SMALLEST = 1e-6
-# A variance that stands for none, in features of unit spread: most rows may be the same.
-_NOTHING = 1e-12
+# The choice of the nearest rows nearly always stops changing after fewer repetitions.
+_MAX_STEPS = 10
+# Eigenvalues below this fraction of the mean eigenvalue are rounding errors.
+_MIN_EIGENVALUE_RATIO = 1e-6
+# Lower bound of the eigenvalues where most rows are equal and the mean eigenvalue is zero.
+_MIN_EIGENVALUE = 1e-12
 
 
-class View(NamedTuple):
-    """What a net makes of some rows: see `Scoring`."""
+@dataclass
+class Residuals:
+    """The codes, residuals and losses of some rows.
+
+    Parameters
+    ----------
+    code : Tensor of shape (n, n_components)
+        The codes of the rows.
+    residual : Tensor of shape (n, n_features)
+        The standardized rows minus their reconstructions. Standardized rows are centred and
+        divided by one scale for all features. The residual of a missing entry is zero.
+    loss : Tensor of shape (n,)
+        The reconstruction losses of the rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skae.scorings import Reconstruction, Residuals
+    >>> residual = torch.tensor([[1.0, -1.0], [0.0, 2.0]])
+    >>> residuals = Residuals(torch.zeros(2, 1), residual, residual.square().mean(1))
+    >>> Reconstruction().distance(residuals)
+    tensor([1., 2.])
+    """
 
     code: torch.Tensor
     residual: torch.Tensor
@@ -44,35 +67,34 @@ class View(NamedTuple):
 class Scoring(Strategy):
     """Base class of the anomaly scores.
 
-    A subclass defines `fit` and `distance`. Both get a view of some rows: a named tuple of their
-    ``code``, of shape (n, n_components); their ``residual``, of shape (n, n_features), in rows
-    centred and divided by X's global scale; and their ``loss``, of shape (n,). What `fit` learns is
-    kept as NumPy arrays and plain numbers in attributes that end in an underscore.
+    A subclass defines `distance`, and `fit` if it learns something from the training rows. What
+    `fit` learns is stored as NumPy arrays and plain numbers in attributes that end in an
+    underscore.
     """
 
-    def fit(self, view, weight):
-        """Learn what is usual from training rows.
+    def fit(self, residuals, weight):
+        """Learn what the distances of rows are measured from.
 
         Parameters
         ----------
-        view : View
-            Of the training rows, in float64.
+        residuals : Residuals
+            Codes, residuals and losses of the training rows, in float64.
         weight : ndarray of shape (n,)
-            How often each row counts.
+            The weight of each row. A row with weight 2 counts as two equal rows.
         """
 
-    def distance(self, view):
+    def distance(self, residuals):
         """Return how unusual rows are.
 
         Parameters
         ----------
-        view : View
-            Of any rows, in float64.
+        residuals : Residuals
+            Codes, residuals and losses of any rows, in float64.
 
         Returns
         -------
         distance : Tensor of shape (n,)
-            Larger is more unusual; differentiable in the view.
+            Larger values are more unusual. Differentiable with respect to `residuals`.
         """
         raise NotImplementedError
 
@@ -80,113 +102,116 @@ class Scoring(Strategy):
 SCORINGS = Scoring.registry
 
 
-def _nearest(distance, weight, fraction):
-    """Return the mask of the nearest rows, which have this fraction of all the weight."""
+def _nearest_rows(distance, weight, fraction):
+    """Return a mask of the nearest rows that together have this fraction of the total weight."""
     order = np.argsort(distance, kind="stable")
-    reached = np.cumsum(weight[order])
+    cumulative = np.cumsum(weight[order])
     nearest = np.zeros(len(order), dtype=bool)
-    nearest[order[: 1 + np.searchsorted(reached, fraction * reached[-1] * (1 - 1e-12))]] = True
+    nearest[order[: 1 + np.searchsorted(cumulative, fraction * cumulative[-1] * (1 - 1e-12))]] = (
+        True
+    )
     return nearest
 
 
 def _weighted_median(values, weight):
     order = np.argsort(values)
-    reached = np.cumsum(weight[order])
-    return values[order[np.searchsorted(reached, reached[-1] / 2)]]
+    cumulative = np.cumsum(weight[order])
+    return values[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
 
 
-def _spread(features, weight):
-    """Return the standard deviations of features, 1 where there is none."""
+def _scale_of(features, weight):
+    """Return the standard deviation of each feature, or 1 where the feature is constant."""
     centred = features - np.average(features, axis=0, weights=weight)
     deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
     constant = deviation <= 1e-9 * np.abs(features).max(axis=0)
     return np.where(constant, 1.0, deviation)
 
 
-def _diagonal(features):
+def _diagonal_covariance(features):
     return np.diag((features**2).mean(0))
 
 
-def _shrunk(features):
+def _shrunk_covariance(features):
     if len(features) == 1:
-        return _diagonal(features)
+        return _diagonal_covariance(features)
     return ledoit_wolf(features, assume_centered=True)[0]
 
 
-def _concentrate(features, weight, fraction, scatter):
-    """Return the location and the whitening matrix of the nearest rows.
+def _location_and_whitening(features, weight, fraction, covariance):
+    """Return the location of the nearest rows and the matrix that whitens them.
 
     Parameters
     ----------
     features : ndarray of shape (n, p)
-        Of unit spread.
+        Each column has a standard deviation of 1 or is constant.
     weight : ndarray of shape (n,)
     fraction : float
-        Share of the rows that counts as nearest.
-    scatter : callable
-        Estimates a covariance from centred rows.
+        The fraction of the rows that are the nearest ones.
+    covariance : callable
+        Estimates a covariance matrix from centred rows.
 
     Returns
     -------
     location : ndarray of shape (p,)
     whitening : ndarray of shape (p, p)
-        The squared norm of ``(x - location) @ whitening`` is the distance; its median over the
-        rows is that of a chi-squared variable with as many degrees of freedom as there are
-        directions of variance.
+        The distance of a row is the squared norm of ``(x - location) @ whitening``. The matrix is
+        scaled so that the median distance of all rows is the median of a chi-squared distribution.
+        Its degrees of freedom are the number of directions in which the rows vary.
     """
     nearest = np.ones(len(features), dtype=bool)
-    for step in range(_MOST_STEPS):
+    for step in range(_MAX_STEPS):
         rows, counts = features[nearest], weight[nearest]
         location = np.average(rows, axis=0, weights=counts)
-        # A row that counts twice enters the second moments as one that is sqrt(2) times as long.
+        # In a second moment a row of weight w is the same as the row times the square root of w.
         scaled = (rows - location) * np.sqrt(counts / counts.mean())[:, None]
-        variance, vectors = np.linalg.eigh(scatter(scaled))
-        smallest = max(_SMALLEST * variance.mean(), _NOTHING)
+        variance, vectors = np.linalg.eigh(covariance(scaled))
+        smallest = max(_MIN_EIGENVALUE_RATIO * variance.mean(), _MIN_EIGENVALUE)
         whitening = vectors / np.sqrt(np.maximum(variance, smallest))
         distance = (((features - location) @ whitening) ** 2).sum(1)
-        before, nearest = nearest, _nearest(distance, weight, fraction)
+        before, nearest = nearest, _nearest_rows(distance, weight, fraction)
         if step > 0 and (nearest == before).all():
             break
-    middle = _weighted_median(distance, weight)
+    median = _weighted_median(distance, weight)
     rank = max(1, int((variance > smallest).sum()))
-    if middle > 0:
-        whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / middle)
+    if median > 0:
+        whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
     return location, whitening
 
 
-class _Distance(Scoring):
-    """A squared distance from the nearest rows, in features of the view."""
+class _MahalanobisBase(Scoring):
+    """A squared Mahalanobis distance of what `_features` returns."""
 
-    scatter = staticmethod(_shrunk)
+    _covariance = staticmethod(_shrunk_covariance)
     _parameter_constraints: dict = {"support_fraction": [Interval(Real, 0, 1, closed="right")]}
 
     def __init__(self, support_fraction=0.6):
         self.support_fraction = support_fraction
 
-    def _features(self, view):
+    def _features(self, residuals):
         raise NotImplementedError
 
-    def fit(self, view, weight):
-        features = self._features(view).numpy()
-        spread = _spread(features, weight)
-        location, whitening = _concentrate(
-            features / spread, weight, self.support_fraction, self.scatter
+    def fit(self, residuals, weight):
+        features = self._features(residuals).numpy()
+        scale = _scale_of(features, weight)
+        location, whitening = _location_and_whitening(
+            features / scale, weight, self.support_fraction, self._covariance
         )
-        self.location_ = location * spread
-        self.whitening_ = whitening / spread[:, None]
+        self.location_ = location * scale
+        self.whitening_ = whitening / scale[:, None]
 
-    def distance(self, view):
+    def distance(self, residuals):
         location, whitening = map(torch.from_numpy, (self.location_, self.whitening_))
-        return ((self._features(view) - location) @ whitening).square().sum(1)
+        return ((self._features(residuals) - location) @ whitening).square().sum(1)
 
 
-class Mahalanobis(_Distance, name="mahalanobis"):
-    """Squared Mahalanobis distance of the code and the residual together.
+class Mahalanobis(_MahalanobisBase, name="mahalanobis"):
+    """Squared Mahalanobis distance of the code and the residual, joined to one vector.
 
     Parameters
     ----------
     support_fraction : float, default=0.6
-        Share of the training rows, the nearest, that mean and covariance are estimated from.
+        The fraction of the training rows, those with the smallest distances, that the mean and the
+        covariance are estimated from.
 
     Attributes
     ----------
@@ -197,13 +222,14 @@ class Mahalanobis(_Distance, name="mahalanobis"):
 
     Notes
     -----
-    The search for the nearest rows starts from all rows. It finds the bulk where anomalies are
-    scattered; a dense cluster of a quarter of the rows or more can pass for a part of it. Starts
-    that withstand that (from medians, or the better of two) ranked real anomalies worse.
+    The search for the nearest rows starts from all rows. It finds the normal rows where the
+    anomalies are scattered. Anomalies that form a dense cluster of a quarter of the rows or more
+    can be taken for normal rows. Searches that start from the medians, or that take the better of
+    two starts, avoid that but ranked real anomalies worse.
 
-    The covariance is shrunk (Ledoit-Wolf), so that it can be inverted with fewer rows than features
-    and with constant ones. It is scaled so that the median distance of the training rows is that of
-    a chi-squared variable.
+    The covariance is shrunk (Ledoit-Wolf), so that it can be inverted if there are fewer rows than
+    features or if features are constant. It is scaled so that the median distance of the training
+    rows is the median of a chi-squared distribution.
 
     References
     ----------
@@ -220,17 +246,18 @@ class Mahalanobis(_Distance, name="mahalanobis"):
     Mahalanobis(support_fraction=0.9)
     """
 
-    def _features(self, view):
-        return torch.cat([view.code, view.residual], dim=1)
+    def _features(self, residuals):
+        return torch.cat([residuals.code, residuals.residual], dim=1)
 
 
-class Latent(_Distance, name="latent"):
+class Latent(_MahalanobisBase, name="latent"):
     """Squared Mahalanobis distance of the code alone.
 
     Parameters
     ----------
     support_fraction : float, default=0.6
-        Share of the training rows, the nearest, that mean and covariance are estimated from.
+        The fraction of the training rows, those with the smallest distances, that the mean and the
+        covariance are estimated from.
 
     Attributes
     ----------
@@ -246,24 +273,25 @@ class Latent(_Distance, name="latent"):
     Latent(support_fraction=0.9)
     """
 
-    def _features(self, view):
-        return view.code
+    def _features(self, residuals):
+        return residuals.code
 
 
-class Whitened(_Distance, name="whitened"):
-    """Sum of the squared residuals, each over its own spread.
+class Whitened(_MahalanobisBase, name="whitened"):
+    """Sum of the squared residuals, each divided by the standard deviation of its feature.
 
     Parameters
     ----------
     support_fraction : float, default=0.6
-        Share of the training rows, the nearest, that the spreads are estimated from.
+        The fraction of the training rows, those with the smallest distances, that the means and
+        the standard deviations are estimated from.
 
     Attributes
     ----------
     location_ : ndarray of shape (n_features,)
         Mean residual of the nearest rows.
     whitening_ : ndarray of shape (n_features, n_features)
-        Diagonal: one over the spreads, but for a common factor.
+        A diagonal matrix: the inverse standard deviations, times a common factor.
 
     Examples
     --------
@@ -272,14 +300,14 @@ class Whitened(_Distance, name="whitened"):
     Whitened(support_fraction=0.9)
     """
 
-    scatter = staticmethod(_diagonal)
+    _covariance = staticmethod(_diagonal_covariance)
 
-    def _features(self, view):
-        return view.residual
+    def _features(self, residuals):
+        return residuals.residual
 
 
 class Reconstruction(Scoring, name="reconstruction"):
-    """The reconstruction loss of a row, which most autoencoder detectors take.
+    """The reconstruction loss of a row, which is the score of most autoencoder detectors.
 
     Examples
     --------
@@ -288,5 +316,5 @@ class Reconstruction(Scoring, name="reconstruction"):
     Reconstruction()
     """
 
-    def distance(self, view):
-        return view.loss
+    def distance(self, residuals):
+        return residuals.loss

@@ -1,4 +1,4 @@
-"""What every net has: a plan of its sizes, a linear path, a start that is PCA."""
+"""The base class of the architectures, the plan that they build by, and the net itself."""
 
 import math
 from dataclasses import dataclass
@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .._init import COMPLETIONS
-from .._strategies import Strategy
+from .._utils.registry import Strategy
+from .._utils.torch import as_double
 
+# How often a row with missing entries is reconstructed to fill them. It is the strength of a
+# regularisation, too: until it settles, a reconstruction fits what is there with all components,
+# and extrapolates.
+COMPLETIONS = 3
 ACTIVATIONS = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -26,23 +30,24 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What an architecture is asked to build.
+    """The sizes and the activation of the net that an architecture builds.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of one sample.
     n_components : int
-        Width of the code, which the decoder takes.
+        Width of the code, which is the input of the decoder.
     n_outputs : int
-        Width of what the encoder returns: the code, and what a penalty wants beside it.
+        Width of the encoder's output: the code, followed by the other outputs that a penalty uses.
     hidden_layer_sizes : tuple of int
-        Widths of the encoder from input to code; the decoder mirrors them.
+        Widths of the encoder's hidden layers from the input to the code. The decoder has them in
+        reverse order.
     activation : str
         A name in `ACTIVATIONS`.
     zero : bool
-        Whether the last layers start at zero, as the PCA start needs; only read by an architecture
-        with ``zeroes = True``.
+        Whether the weights of the last layers start at zero, as the PCA start needs it. Only
+        architectures with ``zeroes = True`` use it.
 
     Examples
     --------
@@ -64,27 +69,27 @@ class Plan:
         return math.prod(self.shape)
 
     def new_activation(self):
-        """Return a layer with the activation.
+        """Return a new layer that applies the activation.
 
         Returns
         -------
         layer : torch.nn.Module
-            A new one.
+            The layer.
         """
         return ACTIVATIONS[self.activation]()
 
     def end(self, layer):
-        """Return a last layer, which starts at zero if the plan says so.
+        """Set the weight and the bias of a last layer to zero if ``zero`` is true.
 
         Parameters
         ----------
         layer : torch.nn.Module
-            With a weight and a bias.
+            A layer with a weight and a bias.
 
         Returns
         -------
         layer : torch.nn.Module
-            The same.
+            The same layer.
         """
         if self.zero:
             nn.init.zeros_(layer.weight)
@@ -92,11 +97,12 @@ class Plan:
         return layer
 
 
-class Autoencoder(nn.Module):
-    """An encoder and a decoder, each with a linear path beside it.
+class AutoencoderModule(nn.Module):
+    """An encoder and a decoder, each with a linear path beside it, for standardized rows.
 
-    Works on X centred and divided by one global scale: ``encode`` is ``E x + f(x)`` and ``decode``
-    joins ``D z`` and ``g(z)`` in the head.
+    ``encode`` is ``E x + f(x)``. ``decode`` returns the predictor of the loss, of which the loss's
+    link makes a reconstruction: ``D z + g(z)`` where the link is the identity. Other losses start
+    as PCA as well: their predictor is the inverse link of PCA's reconstruction, plus ``g(z)``.
 
     Parameters
     ----------
@@ -105,9 +111,12 @@ class Autoencoder(nn.Module):
     E, D : Tensor of shape (n_features, n_components) and its transpose, or None
         The linear encoder and decoder. Without D, the decoder is E's transpose; without E, there
         is no linear path.
-    head : nn.Module
-        The head of the loss.
+    loss : Loss
+    standardization : Standardization
+        Of the rows.
     n_components : int
+    padded : bool
+        Whether rows may end in NaN, the padding of shorter sequences.
     gated : bool
         Whether f and g are each multiplied by a number that is learnt and starts at zero. It makes
         any f and g start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021),
@@ -125,29 +134,36 @@ class Autoencoder(nn.Module):
         Mean loss of the start.
     """
 
-    def __init__(self, f, g, E, D, head, n_components, gated, critic):
+    def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
         super().__init__()
         self.f = f
         self.g = g
-        self.E = None if E is None else nn.Parameter(E)
-        self.D = None if D is None else nn.Parameter(D)
-        self.head = head
+        self.E = None if E is None else nn.Parameter(as_double(E))
+        self.D = None if D is None else nn.Parameter(as_double(D))
+        self.loss = loss
         self.n_components = n_components
+        self.padded = padded
         self.gates = nn.Parameter(torch.zeros(2, dtype=torch.float64)) if gated else None
         self.critic = critic
         self.register_buffer("spread", torch.ones(n_components, dtype=torch.float64))
         self.register_buffer("noise", torch.ones((), dtype=torch.float64))
         self.register_buffer("start_loss", torch.ones((), dtype=torch.float64))
+        # Only such losses look at rows in their own units.
+        if not loss.identity:
+            self.register_buffer("mean", as_double(standardization.mean), persistent=False)
+            self.scale = standardization.scale
+
+    # -- rows to codes and back ------------------------------------------------------------------
 
     def outputs(self, x):
-        """Return what the encoder says of rows: their codes, and what a penalty asked for."""
+        """Return the output of the encoder: codes, and what a penalty asked for beside them."""
         out = self.f(x).flatten(1)
         if self.gates is not None:
             out = self.gates[0] * out
         if self.E is None:
             return out
         # The padding of a shorter sequence is NaN; to the linear path it is the mean.
-        x = torch.nan_to_num(x) if self.head.padded else x
+        x = torch.nan_to_num(x) if self.padded else x
         k = self.n_components
         code = torch.addmm(out[:, :k], x, self.E)
         return code if out.shape[1] == k else torch.cat([code, out[:, k:]], 1)
@@ -160,21 +176,35 @@ class Autoencoder(nn.Module):
         if self.gates is not None:
             nonlinear = self.gates[1] * nonlinear
         if self.E is None:
-            return self.head(0.0, nonlinear)
-        return self.head(z @ (self.E.t() if self.D is None else self.D), nonlinear)
+            return self.join(0.0, nonlinear)
+        return self.join(z @ (self.E.t() if self.D is None else self.D), nonlinear)
 
     def forward(self, x):
         return self.decode(self.encode(x))
+
+    def join(self, linear, nonlinear):
+        """Return the predictor of the loss from the outputs of the decoder's two paths."""
+        if self.loss.identity:
+            return linear + nonlinear
+        return self.loss.inverse_link(self.mean + self.scale * linear, self.mean) + nonlinear
+
+    def target(self, x):
+        """Return standardized rows as the loss wants them."""
+        return x if self.loss.identity else self.mean + self.scale * x
+
+    def reconstruction(self, eta):
+        """Return the standardized reconstruction for a predictor."""
+        return eta if self.loss.identity else (self.loss.link(eta) - self.mean) / self.scale
 
     @torch.no_grad()
     def complete(self, x):
         """Return rows whose missing entries are the net's own reconstruction of them.
 
         They start as the mean, and the rows are reconstructed again and again, which is how PCA
-        imputes. A net that takes rows with gaps gets them as they are.
+        imputes. A net that takes rows with padding gets them as they are.
         """
         # A sum is quicker, and is a number where all entries are, unless they overflow.
-        if self.head.padded or not torch.isnan(x.sum()):
+        if self.padded or not torch.isnan(x.sum()):
             return x
         missing = torch.isnan(x)
         if not missing.any():
@@ -183,7 +213,7 @@ class Autoencoder(nn.Module):
         self.eval()
         seen = torch.where(missing, 0, x)
         for _ in range(COMPLETIONS):
-            seen = torch.where(missing, self.head.to_net(self(seen)), x)
+            seen = torch.where(missing, self.reconstruction(self(seen)), x)
         self.train(training)
         return seen
 
@@ -196,27 +226,30 @@ class Autoencoder(nn.Module):
 class Architecture(Strategy):
     """Base class of the architectures.
 
-    A subclass defines `build`. All else has a default that is right for any pair of modules: they
-    start as PCA through a gate that is closed at first.
+    A subclass defines `build`. The default values of the other attributes are right for any encoder
+    and decoder.
 
     Attributes
     ----------
-    linear_path : bool or "auto"
-        Whether the net has the linear encoder and decoder that the PCA start needs; "auto": where
-        it starts as PCA.
-    default_sizes : tuple of int
-        What ``hidden_layer_sizes="auto"`` is.
-    rate : float
-        What ``learning_rate="auto"`` is, as a share of the optimizer's own.
-    zeroes : bool
-        Whether `build` obeys ``plan.zero``, so that no gate is needed.
-    draws : bool
-        Whether the modules may draw random numbers from torch's global generator, as dropout does.
-        It is then seeded for the training, of one fit at a time, and given back as it was.
-    padded : bool
-        Whether the encoder takes sequences whose tails are NaN.
-    tied : bool
-        Whether the decoder of the linear path is the encoder's transpose.
+    linear_path : bool or "auto", default="auto"
+        Whether a linear encoder and a linear decoder are added to those that `build` returns. The
+        PCA start needs them. With "auto" they are added if the net starts as PCA.
+    default_sizes : tuple of int, default=(256, 128)
+        The sizes that ``hidden_layer_sizes="auto"`` stands for.
+    rate : float, default=1.0
+        ``learning_rate="auto"`` is the default rate of the optimizer times this number.
+    zeroes : bool, default=False
+        Whether `build` sets the weights of the last layers to zero if ``plan.zero`` is true. If
+        not, the outputs of the encoder and of the decoder are each multiplied by a learnt number
+        that starts at zero, which makes any net start as PCA.
+    draws : bool, default=True
+        Whether the modules may draw random numbers from torch's global generator in training, as
+        dropout does. The generator is then seeded for the training and restored afterwards, and
+        fits in several threads train one after the other.
+    padded : bool, default=False
+        Whether the encoder takes sequences that are padded with NaN at their ends.
+    tied : bool, default=False
+        Whether the linear decoder is the transpose of the linear encoder.
     """
 
     linear_path: bool | str = "auto"
@@ -230,20 +263,21 @@ class Architecture(Strategy):
     def build(self, plan):
         """Return the nonlinear encoder and decoder.
 
-        Called with torch's global generator seeded, so that layers may be made as usual.
+        torch's global generator is seeded before the call, so layers may draw their weights from
+        it as usual.
 
         Parameters
         ----------
         plan : Plan
-            Sizes and activation.
+            The sizes and the activation.
 
         Returns
         -------
         f : torch.nn.Module
-            Maps rows, of shape (n, plan.n_features), to (n, plan.n_outputs).
+            The encoder. It maps rows of shape (n, plan.n_features) to shape (n, plan.n_outputs).
         g : torch.nn.Module
-            Maps codes, of shape (n, plan.n_components), to (n, plan.n_features), or as many values
-            in more dimensions.
+            The decoder. It maps codes of shape (n, plan.n_components) to shape
+            (n, plan.n_features), or to the same number of values in more dimensions.
         """
         raise NotImplementedError
 

@@ -1,11 +1,11 @@
-"""Convolutional nets for images and series."""
+"""Convolutional nets for images and time series."""
 
 from math import prod
 from numbers import Integral
 
 from torch import nn
 
-from .._compat import Interval, Options, StrOptions
+from .._utils.sklearn import Interval, Options, StrOptions
 from ._base import Architecture
 from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, PadEnd, Permute, Residual
 
@@ -15,30 +15,34 @@ _NORMS = {1: BatchNorm1d, 2: BatchNorm2d}
 
 
 class Convolutional(Architecture, name="convolutional"):
-    """Strided convolutions down to the code, and transposed ones back.
+    """Strided convolutions from a sample to its code, and transposed convolutions back.
 
-    Each entry of ``hidden_layer_sizes`` is a stage with as many channels that divides the length of
-    the axes by `stride`; a linear layer maps the last maps to the code. The decoder mirrors it.
+    Each entry of ``hidden_layer_sizes`` is the number of channels of a stage. A stage divides the
+    length of the axes by `stride`. A linear layer maps the output of the last stage to the code.
+    The decoder has the same stages in reverse order.
 
-    ``input_shape`` may be (T,) or (T, F) for series of F values, (H, W) or (C, H, W) for images,
-    of any size. Without an ``input_shape`` a sample is a series (n_features,).
+    ``input_shape`` may be (T,) or (T, F) for series of T steps of one or F values, and (H, W) or
+    (C, H, W) for images. Any size is allowed. Without an ``input_shape`` a sample is a series of
+    shape (n_features,).
 
     Parameters
     ----------
     kernel_size : int, default=4
-        Side of the kernels.
+        Length of the kernels along each axis.
     stride : int, default=2
-        By how much a stage shortens an axis; at most `kernel_size`, so that nothing is left out.
+        The number that a stage divides the length of an axis by. It must be at most `kernel_size`,
+        so that no entry is skipped.
     norm : {"batch"} or None, default=None
         Normalisation of each channel before the activations of the stages.
     n_residual_blocks : int, default=0
-        Number of residual blocks, of two convolutions with kernels of side 3, after each stage.
+        The number of residual blocks after each stage. A block has two convolutions with kernels
+        of length 3.
     n_dims : {1, 2} or None, default=None
-        Axes to move along. None: two where ``input_shape`` has two entries or three, else one;
-        series with a shape (T, F) need ``n_dims=1``.
+        The number of axes of the convolutions. None stands for 2 if ``input_shape`` has two or
+        three entries, and for 1 otherwise. Series of shape (T, F) need ``n_dims=1``.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and decoder of the whole sample run beside the layers. They carry
-        the PCA start. "auto": with ``init="pca"`` only.
+        Whether a linear encoder and a linear decoder of the whole sample are added to the layers.
+        The PCA start needs them. With "auto" they are added if ``init="pca"``.
 
     References
     ----------
@@ -97,7 +101,7 @@ class Convolutional(Architecture, name="convolutional"):
         down, up = [self._arrange(plan.shape, n_dims)], []
         for width in plan.hidden_layer_sizes:
             down += [*self._shorten(channels, width, size), *self._after(width, n_dims, plan)]
-            # built from the last layer to the first
+            # The decoder is built from its last layer to its first.
             up = [*self._after(width, n_dims, plan), *self._lengthen(width, channels, size), *up]
             channels, size = width, self._short(size)
         n_last = channels * prod(size)
@@ -116,7 +120,7 @@ class Convolutional(Architecture, name="convolutional"):
         return tuple(-(-side // self.stride) for side in size)
 
     def _padding(self, size):
-        """Return how many zeros go before each axis, as many behind, and how many more behind."""
+        """Return how many zeros pad both ends of each axis, and how many more its second end."""
         shorts = self._short(size)
         need = [
             max(0, (short - 1) * self.stride + self.kernel_size - side)
@@ -139,7 +143,7 @@ class Convolutional(Architecture, name="convolutional"):
             yield CutEnd(size)
 
     def _axes(self, shape):
-        """Return the number of axes to move along, the channels, and the axes' lengths."""
+        """Return the number of axes of the convolutions, the channels, and the axes' lengths."""
         n_dims = self.n_dims or (1 if len(shape) == 1 else 2)
         if not n_dims <= len(shape) <= n_dims + 1:
             raise ValueError(
@@ -159,7 +163,7 @@ class Convolutional(Architecture, name="convolutional"):
         return nn.Unflatten(1, shape)
 
     def _after(self, channels, n_dims, plan):
-        """Return the layers behind a stage's convolution; in the decoder they come before it."""
+        """Return the layers that follow a stage's convolution, or precede it in the decoder."""
         layers = [_NORMS[n_dims](channels)] if self.norm else []
         layers.append(plan.new_activation())
         for _ in range(self.n_residual_blocks):

@@ -1,4 +1,4 @@
-"""Nets of the user's own."""
+"""Nets that the user defines."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from ._base import Architecture
 
 
 class _Call(nn.Module):
-    """A module's method as a module, on rows in the samples' shape."""
+    """A module that gives rows the shape of samples and calls a method of another module."""
 
     def __init__(self, module, method, shape):
         super().__init__()
@@ -23,19 +23,20 @@ class _Call(nn.Module):
 class Module(Architecture):
     """Any ``nn.Module`` class with the methods ``encode`` and ``decode``.
 
-    A class may also be given as the `architecture` itself, which means ``Module(class)``.
+    ``architecture=Net`` is short for ``architecture=Module(Net)``.
 
     Parameters
     ----------
     module : type
-        A subclass of ``torch.nn.Module``. ``encode`` maps a batch of samples, of shape
-        (n, \\*input_shape) or (n, n_features), centred and divided by one global scale, to codes of
-        shape (n, n_components); ``decode`` maps these back. A penalty may ask ``encode`` for more
-        columns: "variational" for 2 * n_components.
+        A subclass of ``torch.nn.Module``. ``encode`` maps a batch of samples to codes of shape
+        (n, n_components), and ``decode`` maps codes to reconstructions. The batch has the shape
+        (n, \\*input_shape), or (n, n_features) without an ``input_shape``. Its features are centred
+        and divided by one scale for all features. With some penalties ``encode`` must return more
+        columns: with "variational" it is 2 * n_components.
     **params : dict
-        Arguments of the module. Those of n_features, n_components, n_outputs (the columns of
-        ``encode``), input_shape, hidden_layer_sizes and activation that the module takes and that
-        are not given are passed on.
+        Arguments of the class. If it takes an argument n_features, n_components, n_outputs (the
+        number of columns of ``encode``), input_shape, hidden_layer_sizes or activation that is not
+        given here, the estimator sets it.
 
     Examples
     --------
@@ -65,12 +66,12 @@ class Module(Architecture):
         Parameters
         ----------
         deep : bool, default=True
-            Makes no difference: arguments are not looked into.
+            Has no effect, because the arguments have no parameters themselves.
 
         Returns
         -------
         params : dict
-            By name.
+            The values by name.
         """
         return {"module": self.module, **self._params}
 
@@ -80,12 +81,12 @@ class Module(Architecture):
         Parameters
         ----------
         **params : dict
-            By name.
+            The new values by name.
 
         Returns
         -------
         self : Module
-            The wrapper.
+            The object itself.
         """
         self.module = params.pop("module", self.module)
         self._params = self._params | params
@@ -122,17 +123,18 @@ class Module(Architecture):
 class Pair(Architecture):
     """Two modules, an encoder and a decoder.
 
-    A tuple of two modules may also be given as the `architecture` itself. The modules are copied
-    before each fit, which starts with the weights that they have: `random_state` does not draw
-    them.
+    ``architecture=(encoder, decoder)`` is short for ``architecture=Pair(encoder, decoder)``. Each
+    fit trains copies of the modules and starts from their weights, which therefore do not depend
+    on `random_state`.
 
     Parameters
     ----------
     encoder : torch.nn.Module
-        Maps a batch of samples, of shape (n, \\*input_shape) or (n, n_features), centred and
-        divided by one global scale, to codes of shape (n, n_components).
+        Maps a batch of samples to codes of shape (n, n_components). The batch has the shape
+        (n, \\*input_shape), or (n, n_features) without an ``input_shape``. Its features are centred
+        and divided by one scale for all features.
     decoder : torch.nn.Module
-        Maps codes back.
+        Maps codes to reconstructions.
 
     Examples
     --------
@@ -165,9 +167,7 @@ class Pair(Architecture):
 
 
 def as_architecture(value):
-    """Return what stands for an architecture: wrapped, if it is a class or a pair of modules."""
-    if not isinstance(value, tuple | type):
-        return value
+    """Return the architecture, made a `Module` or a `Pair` if it is a class or two modules."""
     if isinstance(value, type) and issubclass(value, nn.Module):
         return Module(value)
     if isinstance(value, tuple) and len(value) == 2:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .._compat import Interval, StrOptions
+from .._utils.sklearn import Interval, StrOptions
 from ._base import Architecture
-from ._layers import BatchNorm1d
+from ._layers import BatchNorm1d, Dropout
 
 NORMS = {"batch": BatchNorm1d, "layer": nn.LayerNorm}
 
@@ -57,6 +57,9 @@ class Dense(Architecture, name="dense"):
         "linear_path": ["boolean", StrOptions({"auto"})],
     }
 
+    # Its dropout draws from a generator that it is given.
+    draws = False
+
     def __init__(
         self,
         decoder_hidden_layer_sizes=None,
@@ -75,10 +78,6 @@ class Dense(Architecture, name="dense"):
     def zeroes(self):
         # A tied decoder ends with the encoder's first layer, which must not be zero.
         return not self.tied
-
-    @property
-    def draws(self):
-        return self.dropout > 0
 
     def build(self, plan):
         sizes = plan.hidden_layer_sizes
@@ -103,7 +102,7 @@ class Dense(Architecture, name="dense"):
                 layers.append(NORMS[self.norm](n_out))
             layers.append(plan.new_activation())
             if self.dropout:
-                layers.append(nn.Dropout(self.dropout))
+                layers.append(Dropout(self.dropout))
         last = nn.Linear(*widths[-2:], dtype=torch.float64)
         return nn.Sequential(*layers, last if self.tied else plan.end(last))
 

@@ -1,4 +1,4 @@
-"""Recurrent nets for sequences, which may differ in length."""
+"""Recurrent nets for sequences of equal or different lengths."""
 
 from numbers import Integral
 
@@ -6,14 +6,14 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from .._compat import Interval, StrOptions
+from .._utils.sklearn import Interval, StrOptions
 from ._base import Architecture
 
 _CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class _Encoder(nn.Module):
-    """From sequences to vectors: the last states of the last layer, through a linear layer."""
+    """Maps sequences to vectors: a linear layer of the last states of the last recurrent layer."""
 
     def __init__(self, shape, cells, embedding, last):
         super().__init__()
@@ -27,7 +27,7 @@ class _Encoder(nn.Module):
         observed = ~torch.isnan(x[:, :, 0])
         padded = not bool(observed.all())
         if padded:
-            # A sequence is never shorter than one step, be it one of padding.
+            # torch needs at least one step, even of a sequence that is all padding.
             lengths = observed.sum(1).clamp(min=1).cpu()
             x = torch.nan_to_num(x)
         if self.embedding is not None:
@@ -41,7 +41,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """From vectors to sequences: the vector is the input of every step."""
+    """Maps vectors to sequences: the vector is the input of the recurrent layers at every step."""
 
     def __init__(self, n_steps, first, cells, last):
         super().__init__()
@@ -58,27 +58,28 @@ class _Decoder(nn.Module):
 
 
 class Recurrent(Architecture, name="recurrent"):
-    """Recurrent layers from a sequence to a vector, the code, and back to a sequence.
+    """Recurrent layers from a sequence to its code, a vector, and back to a sequence.
 
-    The encoder's code comes from the last states of its last layer. The decoder gets the code at
-    every step. Each entry of ``hidden_layer_sizes`` is a layer with as many units.
+    The encoder computes the code from the last states of its last layer. The decoder gets the code
+    as input at every step. Each entry of ``hidden_layer_sizes`` is the number of units of a layer.
 
-    ``input_shape`` is (T, F), or (T,) for one value a step; without an ``input_shape`` a sample is
-    a sequence (n_features,). Shorter sequences end in steps of NaN: these count neither in the
-    encoder nor in the loss.
+    ``input_shape`` is (T, F) for sequences of T steps of F values, or (T,) for one value per step.
+    Without an ``input_shape`` a sample is a sequence of shape (n_features,). Sequences with fewer
+    than T steps are padded with NaN at their ends. The encoder and the loss ignore the padding.
 
     Parameters
     ----------
     cell : {"gru", "lstm"}, default="gru"
-        The kind of layer.
+        The kind of the recurrent layers.
     bidirectional : bool, default=False
         Whether each layer reads the sequence in both directions.
     embedding_size : int or None, default=None
-        Width that each step is mapped to, linearly, before the first layer: for tokens, which are
-        as wide as the vocabulary, the size of the embedding. None leaves it out.
+        The width of a linear layer that is applied to each step before the first recurrent layer.
+        For tokens, whose steps are as wide as the vocabulary, it is the size of the embedding. None
+        stands for no such layer.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and decoder of the whole sequence run beside the layers. They carry
-        the PCA start. "auto": with ``init="pca"`` only.
+        Whether a linear encoder and a linear decoder of the whole sequence are added to the layers.
+        The PCA start needs them. With "auto" they are added if ``init="pca"``.
 
     References
     ----------

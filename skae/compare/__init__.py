@@ -1,4 +1,4 @@
-"""PCA and the autoencoder over the same folds of the same data."""
+"""The comparison of PCA and the autoencoder on the same folds of the same data."""
 
 from ._result import ComparisonResult
 from ._run import compare_with_pca

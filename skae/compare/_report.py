@@ -35,7 +35,7 @@ def write_report(result, path, title, image_shape):
         ) from None
 
     def picture(draw, size, n_axes=1):
-        # A figure of its own, not pyplot's: the user's backend and current figure stay as they are.
+        # A new Figure, not pyplot's, leaves the user's backend and current figure unchanged.
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, n_axes)
         draw(axes)
@@ -75,16 +75,18 @@ def _conditions(result):
         "Features are standardised on the training rows of each fold, and errors are in those "
         "units."
         if result.scale
-        else "Features are as they came, and so are the units of the errors."
+        else "Features are not scaled, and errors are in their units."
     )
     text = (
         f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
-        f"{scaled} The error is the mean squared error of an entry of the rows left out; "
-        "figures are means "
-        "over the folds, and the ratio is that of the mean errors."
+        f"{scaled} The error is the mean squared error of an entry of the held-out rows. All "
+        "numbers are means over the folds; the ratio is the ratio of the mean errors."
     )
     if "downstream_score" in result.results:
-        text += " The downstream score is a linear model's on the codes: accuracy or R²."
+        text += (
+            " The downstream score is that of a linear model fitted to the codes: its accuracy for "
+            "classes, its R² for numbers."
+        )
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a comparison found: figures, a table, pictures."""
+"""The result of a comparison, with its tables and pictures."""
 
 import csv
 from pathlib import Path
@@ -12,20 +12,22 @@ from ..plotting import (
     TrainingHistoryDisplay,
 )
 
-_SHOWN = 12
+# The number of images that a picture of reconstructions shows.
+_N_IMAGES = 12
 
 
 class ComparisonResult:
-    """The figures of a comparison and how to look at them.
+    """The result of a comparison, with methods for tables and pictures.
 
-    Made by `skae.compare.compare_with_pca`.
+    `skae.compare.compare_with_pca` returns it.
 
     Parameters
     ----------
     results : dict of str to ndarray
-        Columns, an entry for each model, width and fold.
+        The columns of a table with a row for each model, width and fold.
     models : dict
-        The fitted Pipeline and the rows left out for each ``(model, n_components)``, in one fold.
+        A tuple for each ``(model, n_components)``: the Pipeline that was fitted in the first fold,
+        and the indices of the rows that were held out in that fold.
     X : ndarray of shape (n_samples, n_features)
         The data.
     y : ndarray of shape (n_samples,) or None
@@ -36,9 +38,9 @@ class ComparisonResult:
     Attributes
     ----------
     results : dict of str to ndarray
-        ``model``, ``n_components``, ``fold``, ``error`` (mean squared error of a held-out entry),
-        ``ratio_to_pca``, ``explained_variance``, ``fit_seconds``, and ``downstream_score`` where
-        there is a target. ``pandas.DataFrame(results)`` makes a table of it.
+        The columns ``model``, ``n_components``, ``fold``, ``error`` (the mean squared error of a
+        held-out entry), ``ratio_to_pca``, ``explained_variance``, ``fit_seconds``, and
+        ``downstream_score`` if there is a target. ``pandas.DataFrame(results)`` makes a data frame.
 
     Examples
     --------
@@ -57,33 +59,37 @@ class ComparisonResult:
         self.scale = scale
 
     def means(self):
-        """Return the mean over the folds of every figure.
+        """Return the means over the folds.
 
         Returns
         -------
         rows : list of dict
-            One a width and model, PCA first; with the keys of `results` except ``fold``.
+            One dict for each width and model, PCA before the autoencoder. It has the keys of
+            `results` except ``fold``.
         """
         rows = []
         names = [n for n in self.results if n not in ("model", "n_components", "fold")]
         for k in np.unique(self.results["n_components"]):
             for model in ("PCA", "autoencoder"):
-                mine = (self.results["n_components"] == k) & (self.results["model"] == model)
+                rows_of_model = (self.results["n_components"] == k) & (
+                    self.results["model"] == model
+                )
                 row = {"model": model, "n_components": int(k)}
-                rows.append(row | {n: float(self.results[n][mine].mean()) for n in names})
-        # The ratio of the mean errors: folds in which PCA's error is tiny would outweigh the rest.
+                rows.append(row | {n: float(self.results[n][rows_of_model].mean()) for n in names})
+        # This is the ratio of the mean errors. In the mean of the ratios, a fold in which PCA's
+        # error is tiny would outweigh all others.
         for pca, autoencoder in zip(rows[::2], rows[1::2], strict=True):
             for row in (pca, autoencoder):
                 row["ratio_to_pca"] = row["error"] / pca["error"] if pca["error"] else np.nan
         return rows
 
     def headline(self):
-        """Return the finding in a sentence.
+        """Return the main result in a sentence.
 
         Returns
         -------
         text : str
-            The ratio of the errors at each width.
+            A sentence with the ratio of the mean errors for each width.
         """
         ratios = [
             f"{row['ratio_to_pca']:.2f} x PCA's with {row['n_components']} "
@@ -100,7 +106,7 @@ class ComparisonResult:
         Returns
         -------
         text : str
-            A line for each width and model.
+            A table with a line for each width and model.
         """
         rows = self.means()
         titles = {
@@ -121,7 +127,7 @@ class ComparisonResult:
         )
 
     def to_csv(self, path):
-        """Write the figures of every fold as CSV.
+        """Write the results of every fold to a CSV file.
 
         Parameters
         ----------
@@ -140,33 +146,36 @@ class ComparisonResult:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         display : ComponentErrorDisplay
-            The display, drawn.
+            The display with its picture.
         """
         widths = np.unique(self.results["n_components"])
         errors = {}
         for model in ("PCA", "autoencoder"):
-            mine = self.results["model"] == model
-            by_width = [mine & (self.results["n_components"] == k) for k in widths]
+            of_model = self.results["model"] == model
+            by_width = [of_model & (self.results["n_components"] == k) for k in widths]
             errors[model] = np.array([self.results["error"][rows] for rows in by_width])
         return ComponentErrorDisplay(widths, errors).plot(ax)
 
     def plot_codes(self, axes):
-        """Draw the narrowest codes of both models for the rows left out of one fold.
+        """Draw the first two components of both models' codes of held-out rows.
+
+        The rows are those that were held out in the first fold. Of the compared widths, the one
+        nearest to 2 is drawn.
 
         Parameters
         ----------
         axes : pair of matplotlib Axes
-            For PCA and the autoencoder.
+            The axes for PCA and for the autoencoder.
 
         Returns
         -------
         displays : list of CodeDisplay
-            The displays, drawn.
+            The displays with their pictures.
         """
         k = self._width_near(2)
         displays = []
@@ -179,23 +188,23 @@ class ComparisonResult:
         return displays
 
     def plot_reconstructions(self, image_shape, ax=None):
-        """Draw held-out images above both reconstructions at the median width.
+        """Draw held-out images above the reconstructions of both models with the median width.
 
         Parameters
         ----------
         image_shape : (int, int)
             Height and width.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         display : ReconstructionDisplay
-            The display, drawn.
+            The display with its picture.
         """
         widths = np.unique(self.results["n_components"])
         k = int(widths[len(widths) // 2])
-        images = self.X[self.models["PCA", k][1][:_SHOWN]]
+        images = self.X[self.models["PCA", k][1][:_N_IMAGES]]
         rows = {"original": images}
         for name in ("PCA", "autoencoder"):
             model = self.models[name, k][0]
@@ -203,17 +212,17 @@ class ComparisonResult:
         return ReconstructionDisplay(rows, image_shape).plot(ax)
 
     def plot_history(self, ax=None):
-        """Draw the training history of the autoencoder with the narrowest code.
+        """Draw the training history of the autoencoder whose width is nearest to 2.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            The axes to draw on. None makes a new figure.
 
         Returns
         -------
         display : TrainingHistoryDisplay
-            The display, drawn.
+            The display with its picture.
         """
         k = self._width_near(2)
         model, _ = self.models["autoencoder", k]
@@ -222,7 +231,7 @@ class ComparisonResult:
         return display
 
     def to_html(self, path, *, title="PCA and the autoencoder", image_shape=None):
-        """Write a report that stands on its own: one HTML file with its pictures inside.
+        """Write a report: a single HTML file that contains its pictures.
 
         Parameters
         ----------
@@ -231,7 +240,7 @@ class ComparisonResult:
         title : str, default="PCA and the autoencoder"
             Title of the page.
         image_shape : (int, int), default=None
-            Height and width where the rows are images.
+            Height and width if the rows are images. They are then drawn, too.
         """
         from ._report import write_report
 

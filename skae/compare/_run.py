@@ -1,4 +1,4 @@
-"""The comparison itself."""
+"""The function that compares PCA and the autoencoder."""
 
 import sys
 import time
@@ -33,42 +33,45 @@ def compare_with_pca(
     random_state=None,
     verbose=0,
 ) -> ComparisonResult:
-    """Fit PCA and the autoencoder to the same folds and measure both on the rows left out.
+    """Fit PCA and the autoencoder on the same folds and measure both on the held-out rows.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
         The data.
     y : array-like of shape (n_samples,), default=None
-        A target. Where it is given, a linear model on the codes is scored too: logistic regression
-        by its accuracy for classes, ridge regression by its R^2 for numbers.
+        A target. If it is given, a linear model of the target is fitted to the codes and scored on
+        the held-out rows: logistic regression by its accuracy if the target holds classes, and
+        ridge regression by its R^2 if it holds numbers.
     n_components : int or sequence of int, default=(2, 8, 16)
         Widths of the code.
     cv : int or cross-validator, default=3
-        Number of shuffled folds, or how to split.
+        The number of shuffled folds, or a cross-validator.
     estimator : AutoencoderTransformer, default=None
-        The autoencoder, cloned for every fit with its ``n_components`` set; None takes the
-        defaults.
+        The autoencoder. Each fit uses a clone with another ``n_components``. None stands for an
+        autoencoder with default parameters.
     scale : bool, default=True
-        Whether the features are standardised, in each fold on its training rows.
+        Whether the features are standardised, by the means and standard deviations of the training
+        rows of each fold.
     random_state : int or None, default=None
-        Seed of the folds and of the autoencoder, unless it has its own.
+        Seed of the folds, and of the autoencoder if its ``random_state`` is None.
     verbose : int, default=0
-        1: a progress bar on standard error.
+        With 1 a progress bar is written to standard error.
 
     Returns
     -------
     result : ComparisonResult
-        The figures of every fold, and pictures of them.
+        The results of every fold, with methods for tables and pictures.
 
     Raises
     ------
     ValueError
-        If a width is not an int in [1, min(n, d)] of the training rows of every fold.
+        If a width is not an int between 1 and the smaller of the number of training rows of a fold
+        and the number of features.
 
     See Also
     --------
-    skae.metrics.explained_variance_scorer : For a search over both in one Pipeline.
+    skae.metrics.explained_variance_scorer : A scorer for a search over PCA and the autoencoder.
 
     Examples
     --------
@@ -116,7 +119,7 @@ def compare_with_pca(
 
 
 def _measure(model, X, y, train, test):
-    """Return the figures of a model on the rows left out, in the units that it was fitted in."""
+    """Return the results of a model on the held-out rows, in the units that it was fitted in."""
     scaler = model[:-1]
     x = scaler.transform(X[test]) if len(scaler) else X[test]
     codes = model[-1].transform(x)
@@ -141,10 +144,10 @@ def is_classes(y):
 
 
 def _as_arrays(rows):
-    ratio_to = {(r["n_components"], r["fold"]): r["error"] for r in rows if r["model"] == "PCA"}
+    pca_errors = {(r["n_components"], r["fold"]): r["error"] for r in rows if r["model"] == "PCA"}
     for row in rows:
-        error = ratio_to[row["n_components"], row["fold"]]
-        # PCA with every component reconstructs without error
+        error = pca_errors[row["n_components"], row["fold"]]
+        # PCA with all components reconstructs without an error.
         row["ratio_to_pca"] = row["error"] / error if error > 0 else np.nan
     order = ["model", "n_components", "fold", "error", "ratio_to_pca", "explained_variance"]
     order += [name for name in ("fit_seconds", "downstream_score") if name in rows[0]]

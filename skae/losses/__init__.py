@@ -5,11 +5,11 @@ centred and divided by one global scale, so that they do not depend on its units
 itself, because counts and probabilities have no other unit.
 """
 
-from ._base import LOSSES, Loss
-from ._errors import AbsoluteError, Huber, SquaredError
+from ._base import LOSSES, AbsoluteError, Huber, Loss, Preparation, SquaredError
 from ._links import BinaryCrossEntropy, Multinomial, Poisson
 from ._mixed import Mixed
 from ._tokens import CategoricalCrossEntropy
+from .likelihood import Likelihood
 
 __all__ = [
     "LOSSES",
@@ -17,9 +17,11 @@ __all__ = [
     "BinaryCrossEntropy",
     "CategoricalCrossEntropy",
     "Huber",
+    "Likelihood",
     "Loss",
     "Mixed",
     "Multinomial",
     "Poisson",
+    "Preparation",
     "SquaredError",
 ]

@@ -1,61 +1,77 @@
-"""The kind of strategy that a loss is."""
+"""Reconstruction losses: the base class, and the losses that compare X with its reconstruction."""
 
-import numpy as np
+import math
+from numbers import Real
+
 import torch
-from scipy import sparse
+from torch.nn import functional
 
-from .._strategies import Strategy
+from .._utils.registry import Strategy
+from .._utils.sklearn import Interval
+from .likelihood import Likelihood
 
 
-class Loss(Strategy):
-    """Base class of the reconstruction losses.
+class Preparation:
+    """Turn rows of X into what the net sees, and back. The base class leaves them as they are.
 
-    A subclass defines `per_entry`, or `per_sample` if it is no mean over the features. One whose
-    output is not X itself sets ``identity = False`` and defines `link` and `inverse_link`; one that
-    restricts X defines `bind`.
+    A subclass defines `transform` and `inverse_transform`. If it learns from X, it defines `fit`,
+    and the loss makes one for itself in its own ``fit``; otherwise the loss has it as a class
+    attribute. What it returns is then centred and divided by one scale, as X is without it.
 
     Attributes
     ----------
-    identity : bool
-        Whether the net's output is X centred and scaled.
-    positive_only : bool
-        Whether X must not be negative.
-    whole_rows : bool
-        Whether the loss is about whole rows, of which no entry may be missing.
-    discrete : bool
-        Whether X holds tokens, which the net sees as indicators.
-    free_scale : float or None
-        The loss of an entry, times this and over its own mean, is minus its log likelihood but for
-        a constant. None: it is so without any scale.
+    is_identity : bool
+        Whether rows stay as they are. True for the base class, and False for each subclass that
+        defines `transform`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.losses import Huber, Preparation
+    >>> class Logs(Preparation):
+    ...     def transform(self, X):
+    ...         return np.log1p(X), None
+    ...
+    ...     def inverse_transform(self, mu):
+    ...         return np.expm1(mu)
+    >>> class HuberOfLogs(Huber):
+    ...     positive_only = True
+    ...     preparation = Logs()
+    >>> X = np.random.default_rng(0).poisson(5, size=(60, 4)).astype(float)
+    >>> model = AutoencoderTransformer(4, loss=HuberOfLogs(), max_iter=0).fit(X)
+    >>> bool(np.allclose(model.reconstruct(X), X))
+    True
     """
 
-    identity = True
-    positive_only = False
-    whole_rows = False
-    discrete = False
-    free_scale: float | None = None
+    is_identity = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.is_identity = cls.transform is Preparation.transform
 
     @property
     def entry_width(self):
         """The number of values that an entry of X is to the net: more than one for tokens."""
         return 1
 
-    def bind(self, X):
-        """Check that X lies in the loss's domain and learn what the loss needs of it.
+    def fit(self, X):
+        """Learn from the training rows. It is called once, at the start of a fit.
 
         Parameters
         ----------
         X : ndarray or sparse matrix of shape (n_samples, n_features)
-            The training data.
+            The training data. In an ndarray, NaN is missing.
 
-        Raises
-        ------
-        ValueError
-            If a value of X is outside the domain.
+        Returns
+        -------
+        self : Preparation
+            The fitted preparation.
         """
+        return self
 
-    def prepare(self, X):
-        """Return X as the net sees it, and how much each row counts.
+    def transform(self, X):
+        """Return rows of X as the net sees them, and how much each row counts.
 
         Parameters
         ----------
@@ -64,12 +80,27 @@ class Loss(Strategy):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            What the net sees.
+        x : ndarray of shape (n_samples, n)
+            What the net sees, in X's own float type.
         weight : ndarray of shape (n_samples,) or None
             The weight of each row's likelihood; None where all are equal.
         """
         return X, None
+
+    def inverse_transform(self, mu):
+        """Return reconstructions in the form of X.
+
+        Parameters
+        ----------
+        mu : ndarray of shape (n_samples, n)
+            What the loss's ``link`` returned.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The reconstruction.
+        """
+        return mu
 
     def net_shape(self, shape):
         """Return the shape in which the net sees a sample.
@@ -86,20 +117,80 @@ class Loss(Strategy):
         """
         return shape
 
-    def restore(self, mu):
-        """Return reconstructions in the form of X, where `prepare` gave it another.
+
+class Loss(Strategy):
+    """Base class of the reconstruction losses.
+
+    A subclass defines `per_entry`, or `per_sample` if the loss is no mean over the features. A loss
+    whose output is not X itself sets ``identity = False`` and defines `link` and `inverse_link`. A
+    loss that restricts X defines `check`. A loss that learns from X, or whose `preparation` does,
+    extends `fit`. A loss that is minus a log likelihood also inherits from `Likelihood`.
+
+    Attributes
+    ----------
+    identity : bool
+        Whether the net's output is X centred and scaled.
+    positive_only : bool
+        Whether X must not be negative.
+    whole_rows : bool
+        Whether the loss is about whole rows, of which no entry may be missing.
+    discrete : bool
+        Whether X holds tokens, which the net sees as indicators.
+    free_scale : float or None
+        The loss of an entry, times this and over its own mean, is minus its log likelihood but for
+        a constant. None: the loss is so without any scale.
+    preparation : Preparation
+        What turns rows of X into what the net sees, and back. By default rows stay as they are.
+    """
+
+    identity = True
+    positive_only = False
+    whole_rows = False
+    discrete = False
+    free_scale: float | None = None
+    # All losses use this one object, so it must not learn anything: a loss whose preparation does
+    # gets one of its own in `fit`.
+    preparation = Preparation()
+
+    def fit(self, X):
+        """Check the training data and learn what the loss needs of them.
+
+        It is called once, at the start of a fit.
 
         Parameters
         ----------
-        mu : ndarray of shape (n_samples, n)
-            What `link` returned.
+        X : ndarray or sparse matrix of shape (n_samples, n_features)
+            The training data. In an ndarray, NaN is missing.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            The reconstruction.
+        self : Loss
+            The fitted loss.
+
+        Raises
+        ------
+        ValueError
+            If a value of X is outside the loss's domain.
         """
-        return mu
+        self.check(X)
+        return self
+
+    def check(self, X):
+        """Check that X lies in the loss's domain, and learn nothing.
+
+        It is called by `fit`, and with the rows of a warm start or of a later ``partial_fit``. What
+        the preparation cannot transform, it refuses itself.
+
+        Parameters
+        ----------
+        X : ndarray or sparse matrix of shape (n_samples, n_features)
+            The data. In an ndarray, NaN is missing.
+
+        Raises
+        ------
+        ValueError
+            If a value of X is outside the loss's domain.
+        """
 
     def link(self, eta):
         """Map the net's output to the units of X.
@@ -124,7 +215,7 @@ class Loss(Strategy):
         mu : Tensor of shape (n, n_features)
             The reconstruction, in the units of X.
         mean : Tensor of shape (n_features,)
-            The features' means, which say what is a small value.
+            The features' means, to which small values are compared.
 
         Returns
         -------
@@ -168,108 +259,106 @@ class Loss(Strategy):
         raise NotImplementedError
 
     def per_observed(self, eta, x):
-        """Return the loss of each row, over the entries that are there.
+        """Return the loss of each row, over the entries that are observed.
 
         Parameters
         ----------
         eta : Tensor of shape (n, n_features)
             The net's output.
         x : Tensor of shape (n, n_features)
-            The target; NaN is not there.
+            The target; NaN is missing.
 
         Returns
         -------
         loss : Tensor of shape (n,)
             The mean over the observed entries.
         """
-        entries, observed = self._of_observed(self.per_entry, eta, x)
+        observed = self.observed(x)
+        entries = torch.where(observed, self.per_entry(eta, torch.nan_to_num(x)), 0.0)
         return entries.sum(1) / observed.sum(1).clamp(min=1)
 
     def observed(self, x):
-        """Return which entries are there.
+        """Return which entries are observed.
 
         Parameters
         ----------
         x : Tensor of shape (n, n_features)
-            The target; NaN is not there.
+            The target; NaN is missing.
 
         Returns
         -------
         observed : Tensor of shape (n, n_entries), bool
-            A token is there or not as a whole.
+            A token is observed or missing as a whole.
         """
-        return ~torch.isnan(x.unflatten(1, (-1, self.entry_width))[..., 0])
+        return ~torch.isnan(x.unflatten(1, (-1, self.preparation.entry_width))[..., 0])
 
-    def noise(self, eta, x):
-        """Return the scale of an error, which `log_likelihood` takes.
 
-        Parameters
-        ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output for training rows.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is not there.
+class SquaredError(Likelihood, Loss, name="squared_error"):
+    """Squared error, PCA's own loss.
 
-        Returns
-        -------
-        noise : float
-            The mean loss of an entry.
-        """
-        per_row = self.per_observed if torch.isnan(x).any() else self.per_sample
-        return per_row(eta, x).mean().item()
+    Examples
+    --------
+    >>> from skae.losses import SquaredError
+    >>> SquaredError()
+    SquaredError()
+    """
+
+    free_scale = 2.0
+
+    def per_entry(self, eta, x):
+        return (eta - x).square()
 
     def log_likelihood(self, eta, x, noise):
-        """Return the log likelihood of each entry, for losses that have one.
-
-        Parameters
-        ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
-        noise : float
-            What `noise` returned for training rows.
-
-        Returns
-        -------
-        log_likelihood : Tensor of shape (n, n_features)
-            In nats, the densities in the units of the target.
-        """
-        raise NotImplementedError
-
-    def total_log_likelihood(self, eta, x, noise):
-        """Return the log likelihood of each row: the sum over the entries that are there.
-
-        Parameters
-        ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is not there.
-        noise : float
-            See `log_likelihood`.
-
-        Returns
-        -------
-        log_likelihood : Tensor of shape (n,)
-            In nats.
-        """
-        entries, _ = self._of_observed(lambda *pair: self.log_likelihood(*pair, noise), eta, x)
-        return entries.sum(1)
-
-    def _of_observed(self, function, eta, x):
-        """Return a function of each entry, zero for those that are not there, and the others."""
-        observed = self.observed(x)
-        return torch.where(observed, function(eta, torch.nan_to_num(x)), 0.0), observed
+        return -self.per_entry(eta, x) / (2 * noise) - 0.5 * math.log(2 * math.pi * noise)
 
 
-def extremes(X):
-    """Return the least and the largest value of X, dense or sparse."""
-    values = X.data if sparse.issparse(X) else X
-    low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
-    if sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]:
-        low, high = np.fmin(low, 0), np.fmax(high, 0)
-    return low, high
+class AbsoluteError(Likelihood, Loss, name="absolute_error"):
+    """Absolute error: the median of a feature rather than its mean; robust to outlying entries.
+
+    Examples
+    --------
+    >>> from skae.losses import AbsoluteError
+    >>> AbsoluteError()
+    AbsoluteError()
+    """
+
+    free_scale = 1.0
+
+    def per_entry(self, eta, x):
+        return (eta - x).abs()
+
+    def log_likelihood(self, eta, x, noise):
+        return -self.per_entry(eta, x) / noise - math.log(2 * noise)
+
+
+class Huber(Loss, name="huber"):
+    """Squared error near zero and absolute error beyond `delta`.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where the loss turns linear, in units of X's global standard deviation.
+
+    References
+    ----------
+    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics
+    35(1), 1964.
+
+    Examples
+    --------
+    >>> from skae.losses import Huber
+    >>> Huber(delta=0.5)
+    Huber(delta=0.5)
+    """
+
+    free_scale = 1.0
+    _parameter_constraints: dict = {"delta": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, delta=1.0):
+        self.delta = delta
+
+    def per_entry(self, eta, x):
+        return functional.huber_loss(eta, x, reduction="none", delta=self.delta)
 
 
 LOSSES = Loss.registry

@@ -1,112 +1,146 @@
-"""Blocks of columns that share a loss, and how they are found."""
+"""Blocks of columns with a loss each: how they are found, centred and scaled."""
+
+import math
 
 import numpy as np
-import torch
 
-from .._data import Table
-from ._base import Loss
-from ._errors import SquaredError
+from .preparation import Preparation
 
-# By how much a row of shares may miss one: what float32 makes of a hundred of them, and more.
+# By how much the sum of a category's fractions may miss one: more than the rounding of a hundred of
+# them in float32.
 _TOLERANCE = 1e-4
+# A block of at most so many entries is measured at once, a larger one by parts of so many entries
+# and rows at most, so that the memory beside X stays small.
+_ENTRIES_AT_ONCE = 2**25
+_PART_ENTRIES, _PART_ROWS = 2**22, 4096
+
+
+def centre_and_scale(X):
+    """Return the mean of each column and one scale of all columns, over the observed entries.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        NaN is missing.
+
+    Returns
+    -------
+    mean : ndarray of shape (n_features,)
+        In float64; zero for a column without any observed entry.
+    scale : float
+        The root of the mean variance of the columns; 1 where X is constant.
+
+    Raises
+    ------
+    ValueError
+        If no entry of X is observed.
+    """
+    n_rows = len(X)
+    if X.size > _ENTRIES_AT_ONCE:
+        n_rows = max(1, min(_PART_ROWS, _PART_ENTRIES // X.shape[1]))
+    parts = [slice(start, start + n_rows) for start in range(0, len(X), n_rows)]
+    largest = float(np.fmax.reduce([np.fmax.reduce(np.abs(X[part]), None) for part in parts]))
+    if math.isnan(largest):
+        raise ValueError("X holds nothing but NaN.")
+    # Values are divided first: the squares of numbers above 1e154 do not fit in a float64.
+    unit = largest or 1.0
+    mean = _means(X, parts, lambda x: x / unit) * unit
+    variance = _means(X, parts, lambda x: ((x - mean) / unit) ** 2).mean()
+    scale = math.sqrt(variance) * unit
+    # The spread of a constant X is no more than rounding.
+    constant = scale <= 10 * np.finfo(X.dtype).eps * largest
+    return mean, 1.0 if constant else scale
+
+
+def _means(X, parts, function):
+    """Return the mean of a function of each column's observed entries, or zero."""
+    total, count = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for part in parts:
+        # The order in which a sum adds depends on the memory layout.
+        x = np.ascontiguousarray(X[part])
+        observed = ~np.isnan(x)
+        total += np.where(observed, function(x), 0).sum(0, dtype=np.float64)
+        count += observed.sum(0)
+    return total / np.where(count > 0, count, 1)
 
 
 class Block:
-    """Columns with one loss that is a mean over them.
+    """Columns that are divided by one scale, and centred first if the net's output is X itself.
 
-    The net sees the block divided by its own scale, so that no block outweighs the others in the
-    start, and centred if the loss's link is the identity.
+    No block has more weight than the others in the start, whatever its units.
+
+    Parameters
+    ----------
+    columns : list of int
+        Which columns of X.
+    centred : bool
+        Whether they are centred.
+
+    Attributes
+    ----------
+    index : slice or ndarray of int
+        The columns; a slice where they are consecutive, because a view needs no copy.
+    n_entries : int
+        The number of features: columns or, of one-hot columns, categories.
+    shift_ : ndarray of shape (n_columns,)
+        What is subtracted from each column.
+    scale_ : float
+        What the columns are divided by.
     """
 
-    def __init__(self, columns, loss):
+    def __init__(self, columns, centred):
         self.columns = np.asarray(columns)
-        self.loss = loss
+        self.centred = centred
+        consecutive = (np.diff(self.columns) == 1).all()
+        first, last = int(self.columns[0]), int(self.columns[-1])
+        self.index = slice(first, last + 1) if consecutive else self.columns
+        self.n_entries = len(self.columns)
 
-    @property
-    def n_entries(self):
-        return len(self.columns)
+    def fit(self, X):
+        """Learn the shift and the scale from the block's own columns."""
+        mean, self.scale_ = centre_and_scale(X)
+        self.shift_ = mean if self.centred else np.zeros_like(mean)
+        return self
 
-    @property
-    def index(self):
-        """The columns, as a slice where they stand together: a view costs nothing."""
-        first, last = self.columns[0], self.columns[-1]
-        together = (np.diff(self.columns) == 1).all()
-        return slice(int(first), int(last) + 1) if together else self.columns
+    def transform(self, X):
+        """Return the block's own columns, centred and scaled."""
+        return (X - self.shift_) / self.scale_
 
-    def bind(self, X):
-        self.loss.bind(X)
-        if not hasattr(self, "scale"):
-            self.shift, self.scale = self._units(X)
-
-    def _units(self, X):
-        mean, scale = Table(X, np.arange(len(X)), None, SquaredError()).centre()
-        return (mean if self.loss.identity else np.zeros_like(mean)), scale
-
-    def prepare(self, X):
-        return (X - self.shift) / self.scale
-
-    def restore(self, mu):
-        return self.shift + self.scale * mu
-
-    def _target(self, x):
-        """Return what the net sees as the loss wants it."""
-        return x if self.loss.identity else self.scale * x
-
-    def link(self, eta):
-        return eta if self.loss.identity else self.loss.link(eta) / self.scale
-
-    def inverse_link(self, mu, mean):
-        if self.loss.identity:
-            return mu
-        return self.loss.inverse_link(self.scale * mu, self.scale * mean)
-
-    def per_entry(self, eta, x):
-        """Return minus the log likelihood of entries whose noise is as large as their spread."""
-        return self.loss.per_entry(eta, self._target(x)) / (self.loss.free_scale or 1.0)
-
-    def observed(self, x):
-        return ~torch.isnan(x)
-
-    def noise(self, eta, x):
-        observed = self.observed(x)
-        entries = self.loss.per_entry(eta, self._target(torch.nan_to_num(x)))
-        return (entries * observed).sum().item() / max(observed.sum().item(), 1)
-
-    def log_likelihood(self, eta, x, noise):
-        if type(self.loss).log_likelihood is Loss.log_likelihood:
-            raise ValueError(
-                f"{self.loss!r} is no likelihood, so rows have none under loss='mixed'."
-            )
-        found = self.loss.log_likelihood(eta, self._target(x), noise)
-        return found - np.log(self.scale) if self.loss.identity else found
+    def inverse_transform(self, mu):
+        """Return the block's own columns in the units of X."""
+        return self.shift_ + self.scale_ * mu
 
 
-class OneHot(Block):
-    """Categorical features, each as consecutive columns of indicators, with a softmax each.
+class OneHotBlock(Block):
+    """One-hot columns of categorical features.
 
-    All of a table's features stand in one block: their number costs a step nothing.
+    All such features of a table are one block, because a step then takes no longer for each more.
+
+    Parameters
+    ----------
+    features : list of list of int
+        The columns of each feature.
+
+    Attributes
+    ----------
+    feature : ndarray of shape (n_columns,)
+        To which feature each of the block's columns belongs.
     """
 
-    def __init__(self, features, loss):
-        super().__init__(np.concatenate(features), loss)
+    def __init__(self, features):
+        super().__init__(np.concatenate(features), centred=False)
         widths = [len(columns) for columns in features]
         self.starts = np.cumsum([0, *widths[:-1]])
         self.feature = np.repeat(np.arange(len(widths)), widths)
+        self.n_entries = len(features)
 
-    @property
-    def n_entries(self):
-        return len(self.starts)
+    def fit(self, X):
+        super().fit(X)
+        # The variance of a feature is the sum of those of its columns.
+        self.scale_ = self.scale_ * np.sqrt(X.shape[1] / self.n_entries)
+        return self
 
-    def bind(self, X):
-        if not hasattr(self, "scale"):
-            self.shift, self.scale = self._units(X)
-
-    def _units(self, X):
-        shift, scale = super()._units(X)
-        # a feature's variance is the sum of its indicators'
-        return shift, scale * np.sqrt(X.shape[1] / self.n_entries)
-
-    def prepare(self, X):
+    def transform(self, X):
         total = np.add.reduceat(X, self.starts, axis=1)
         known = (abs(total - 1) <= _TOLERANCE) | (total == 0) | np.isnan(total)
         negative = np.minimum.reduceat(X, self.starts, axis=1) < 0
@@ -117,38 +151,44 @@ class OneHot(Block):
                 f"loss='mixed' takes columns {columns} as one categorical feature, whose values "
                 "are not negative and sum to one in each row (or are all zero, where the category "
                 f"is unknown), but X has {X[row, self.feature == feature].tolist()} in row {row}. "
-                "Pass loss=Mixed(blocks=...) to say which columns belong together."
+                "Pass loss=Mixed(blocks=...) to set which columns belong together."
             )
-        return super().prepare(X)
+        return super().transform(X)
 
-    def _sums(self, values):
-        """Return the sum over the columns of each feature."""
-        feature = torch.as_tensor(self.feature, device=values.device)
-        return values.new_zeros(len(values), self.n_entries).index_add(1, feature, values)
 
-    def _log_shares(self, eta):
-        feature = torch.as_tensor(self.feature, device=eta.device)
-        # the largest of each feature is taken off, lest its exponential be too large
-        largest = eta.new_full((len(eta), self.n_entries), -torch.inf)
-        largest = largest.scatter_reduce(1, feature.expand_as(eta), eta.detach(), "amax")
-        eta = eta - largest[:, feature]
-        return eta - torch.log(self._sums(torch.exp(eta)))[:, feature]
+class Blocks(Preparation):
+    """Centre and scale the columns of each block.
 
-    def link(self, eta):
-        return torch.exp(self._log_shares(eta)) / self.scale
+    Parameters
+    ----------
+    blocks : list of Block
+        Each column of X is in one of them.
+    """
 
-    def per_entry(self, eta, x):
-        # a zero that was centred and back is not quite zero
-        return -self._sums(self._target(x).clamp(min=0) * self._log_shares(eta))
+    def __init__(self, blocks):
+        self.blocks = blocks
 
-    def observed(self, x):
-        return self._sums(torch.isnan(x).to(x.dtype)) == 0
+    @property
+    def entry_width(self):
+        n_columns = sum(len(block.columns) for block in self.blocks)
+        return n_columns / sum(block.n_entries for block in self.blocks)
 
-    def noise(self, eta, x):
-        return 1.0  # a share has no scale
+    def fit(self, X):
+        for block in self.blocks:
+            block.fit(X[:, block.index])
+        return self
 
-    def log_likelihood(self, eta, x, noise):
-        return -self.per_entry(eta, x)
+    def transform(self, X):
+        seen = np.empty_like(X)
+        for block in self.blocks:
+            seen[:, block.index] = block.transform(X[:, block.index])
+        return seen, None
+
+    def inverse_transform(self, mu):
+        X = np.empty_like(mu)
+        for block in self.blocks:
+            X[:, block.index] = block.inverse_transform(mu[:, block.index])
+        return X
 
 
 def find_blocks(X):
@@ -157,7 +197,7 @@ def find_blocks(X):
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        NaN is not there.
+        NaN is missing.
 
     Returns
     -------
@@ -186,7 +226,7 @@ def find_blocks(X):
 
 
 def _end_of_feature(filled, missing, is_bit, start):
-    """Return where the one-hot feature ends that starts at a column; there, if there is none."""
+    """Return where the one-hot feature that starts at a column ends; `start` if none does."""
     total, unknown = filled[:, start].copy(), missing[:, start].copy()
     for column in range(start + 1, len(is_bit)):
         if not is_bit[column] or (total + filled[:, column]).max() > 1:

@@ -1,4 +1,4 @@
-"""Likelihoods of shares and counts, with their links."""
+"""Losses of values in [0, 1] and of counts, with their links."""
 
 from numbers import Real
 
@@ -7,7 +7,18 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from ._base import Loss, extremes
+from ._base import Loss
+from .likelihood import Likelihood
+from .preparation import Proportions
+
+
+def _extremes(X):
+    """Return the least and the largest value of X, dense or sparse."""
+    values = X.data if sparse.issparse(X) else X
+    low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
+    if sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]:
+        low, high = np.fmin(low, 0), np.fmax(high, 0)
+    return low, high
 
 
 def _check_range(feature_range):
@@ -21,7 +32,7 @@ def _check_range(feature_range):
 
 
 def _check_counts(X, name):
-    least, _ = extremes(X)
+    least, _ = _extremes(X)
     if least < 0:
         raise ValueError(
             f"Negative values in data: loss={name!r} needs counts, values of X that are >= 0, but "
@@ -34,7 +45,7 @@ def log_above(mu, mean):
     return torch.log(torch.maximum(mu, 0.01 * mean + torch.finfo(mu.dtype).tiny))
 
 
-class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
+class BinaryCrossEntropy(Likelihood, Loss, name="binary_cross_entropy"):
     """Cross-entropy of values in [0, 1], with the logit link.
 
     Parameters
@@ -61,28 +72,28 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
     def __init__(self, feature_range=(0, 1)):
         self.feature_range = feature_range
 
-    def bind(self, X):
-        smallest, largest = extremes(X)
-        if self.feature_range is not None:
-            low, high = _check_range(self.feature_range)
-        elif hasattr(self, "low_"):
-            low, high = self.low_, self.low_ + self.width_  # later rows must lie in the first ones'
-        else:
-            low, high = smallest, largest
-        if smallest < low or largest > high:
+    def fit(self, X):
+        low, high = _extremes(X) if self.feature_range is None else _check_range(self.feature_range)
+        self.width_ = float(high - low) or 1.0
+        # The sum of the least value and the width can be less than the largest value by rounding.
+        self.low_, self.high_ = float(low), max(float(high), float(low) + self.width_)
+        return super().fit(X)
+
+    def check(self, X):
+        smallest, largest = _extremes(X)
+        if smallest < self.low_ or largest > self.high_:
             raise ValueError(
-                f"loss='binary_cross_entropy' needs values in [{low:g}, {high:g}], but X has "
-                f"values in [{smallest:g}, {largest:g}]. Scale X, or pass "
+                f"loss='binary_cross_entropy' needs values in [{self.low_:g}, {self.high_:g}], but "
+                f"X has values in [{smallest:g}, {largest:g}]. Scale X, or pass "
                 "loss=BinaryCrossEntropy(feature_range=...)."
             )
-        self.low_, self.width_ = float(low), float(high - low) or 1.0
 
     def link(self, eta):
         return self.low_ + self.width_ * torch.sigmoid(eta)
 
     def inverse_link(self, mu, mean):
-        share = (mu - self.low_) / self.width_
-        return torch.logit(share.clamp(self.margin, 1 - self.margin))
+        fraction = (mu - self.low_) / self.width_
+        return torch.logit(fraction.clamp(self.margin, 1 - self.margin))
 
     def per_entry(self, eta, x):
         target = (x - self.low_) / self.width_
@@ -92,7 +103,7 @@ class BinaryCrossEntropy(Loss, name="binary_cross_entropy"):
         return -self.per_entry(eta, x)
 
 
-class Poisson(Loss, name="poisson"):
+class Poisson(Likelihood, Loss, name="poisson"):
     """Half the Poisson deviance of counts, with the log link.
 
     Notes
@@ -115,7 +126,7 @@ class Poisson(Loss, name="poisson"):
     identity = False
     positive_only = True
 
-    def bind(self, X):
+    def check(self, X):
         _check_counts(X, "poisson")
 
     def link(self, eta):
@@ -157,17 +168,14 @@ class Multinomial(Loss, name="multinomial"):
     identity = False
     positive_only = True
     whole_rows = True
+    preparation = Proportions()
 
-    def bind(self, X):
+    def check(self, X):
         _check_counts(X, "multinomial")
         if np.isnan(X.data if sparse.issparse(X) else X).any():
             raise ValueError(
                 "X has missing steps (NaN): loss='multinomial' is about whole rows and takes none."
             )
-
-    def prepare(self, X):
-        total = X.sum(1)
-        return X / np.where(total > 0, total, 1)[:, None], total
 
     def link(self, eta):
         return torch.softmax(eta, 1)

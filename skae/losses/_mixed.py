@@ -4,16 +4,17 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .._compat import StrOptions
-from .._strategies import resolve
+from .._utils.registry import resolve
+from .._utils.sklearn import StrOptions
 from ._base import Loss
-from ._blocks import Block, OneHot, find_blocks
+from ._blocks import Block, Blocks, OneHotBlock, find_blocks
 from ._links import Multinomial
+from .likelihood import Likelihood
 
 _EXAMPLE = "[(slice(0, 3), 'squared_error'), ([3, 4], 'multinomial')]"
 
 
-class Mixed(Loss, name="mixed"):
+class Mixed(Likelihood, Loss, name="mixed"):
     """A loss for each block of columns: squared errors of numbers, cross-entropy of categories.
 
     The loss of a row is the mean over its features, of which a category is one, however many
@@ -46,15 +47,15 @@ class Mixed(Loss, name="mixed"):
     the distinct training rows. Scale numbers of different units beforehand, as for PCA.
     ``components_`` and ``mean_`` are in these units.
 
-    The start is PCA of what the net sees, moved into each block's domain: shares are at least a
-    hundredth of the category's own share and sum to one.
+    The start is PCA of what the net sees, moved into each block's domain: fractions are at least a
+    hundredth of the category's own fraction and sum to one.
 
     ``inverse_transform`` and ``reconstruct`` return probabilities for categories;
     `skae.columns.inverse_column_transform` makes the columns before encoding of them. A row of
     zeros is a category that the encoder does not know, and counts for nothing.
 
     Two columns of 0 and 1 that exclude each other by chance in a small table are taken for one
-    category: say what they are by `blocks`.
+    category: give the blocks by `blocks` then.
 
     Examples
     --------
@@ -77,74 +78,151 @@ class Mixed(Loss, name="mixed"):
     def __init__(self, blocks="auto"):
         self.blocks = blocks
 
-    def bind(self, X):
+    def fit(self, X):
         # The blocks are found and measured by columns, all rows at once.
         X = X.toarray() if sparse.issparse(X) else X
-        if not hasattr(self, "_parts"):
-            blocks = _found(X) if isinstance(self.blocks, str) else _given(self.blocks, X.shape[1])
-            categories = [columns for columns, loss in blocks if isinstance(loss, Multinomial)]
-            parts = [Block(*block) for block in blocks if not isinstance(block[1], Multinomial)]
-            if categories:
-                parts.append(OneHot(categories, Multinomial()))
-            self.blocks_, self._parts = blocks, parts
-            self._order = np.argsort(np.concatenate([part.columns for part in parts]))
+        blocks = _found(X) if isinstance(self.blocks, str) else _given(self.blocks, X.shape[1])
+        categories = [columns for columns, loss in blocks if isinstance(loss, Multinomial)]
+        self.blocks_ = blocks
+        self._parts = [
+            _LossOfBlock(Block(columns, loss.identity), loss)
+            for columns, loss in blocks
+            if not isinstance(loss, Multinomial)
+        ]
+        if categories:
+            self._parts.append(_LossOfCategories(OneHotBlock(categories), Multinomial()))
+        self._order = np.argsort(np.concatenate([part.block.columns for part in self._parts]))
         for part in self._parts:
-            part.bind(X[:, part.index])
+            part.fit(X[:, part.block.index])
+        self.preparation = Blocks([part.block for part in self._parts]).fit(X)
+        return self
 
-    @property
-    def _n_entries(self):
-        return sum(part.n_entries for part in self._parts)
-
-    @property
-    def entry_width(self):
-        return len(self._order) / self._n_entries
-
-    def prepare(self, X):
-        seen = np.empty_like(X)
+    def check(self, X):
+        X = X.toarray() if sparse.issparse(X) else X
         for part in self._parts:
-            seen[:, part.index] = part.prepare(X[:, part.index])
-        return seen, None
-
-    def restore(self, mu):
-        X = np.empty_like(mu)
-        for part in self._parts:
-            X[:, part.index] = part.restore(mu[:, part.index])
-        return X
+            part.check(X[:, part.block.index])
 
     def _join(self, columns):
         """Return the blocks' columns in the order of X."""
         joined = torch.cat(columns, -1)
         return joined[..., torch.as_tensor(self._order, device=joined.device)]
 
+    def _split(self, eta, x):
+        """Return the loss of each block, with the block's columns of the output and the target."""
+        return [(part, eta[:, part.block.index], x[:, part.block.index]) for part in self._parts]
+
     def link(self, eta):
-        return self._join([part.link(eta[:, part.index]) for part in self._parts])
+        return self._join([part.link(eta[:, part.block.index]) for part in self._parts])
 
     def inverse_link(self, mu, mean):
-        # without a linear path mu is one row, the mean
+        # Without a linear path mu is one row, the mean.
         return self._join(
-            [part.inverse_link(mu[..., part.index], mean[part.index]) for part in self._parts]
-        )
-
-    def _of_parts(self, method, eta, x, arguments):
-        return torch.cat(
             [
-                getattr(part, method)(eta[:, part.index], x[:, part.index], *own)
-                for part, own in zip(self._parts, arguments, strict=True)
-            ],
-            dim=1,
+                part.inverse_link(mu[..., part.block.index], mean[part.block.index])
+                for part in self._parts
+            ]
         )
 
     def per_entry(self, eta, x):
-        return self._of_parts("per_entry", eta, x, [()] * len(self._parts))
-
-    def log_likelihood(self, eta, x, noise):
-        return self._of_parts("log_likelihood", eta, x, [(value,) for value in noise])
+        return torch.cat([part.per_entry(*own) for part, *own in self._split(eta, x)], 1)
 
     def observed(self, x):
-        return torch.cat([part.observed(x[:, part.index]) for part in self._parts], 1)
+        return torch.cat([part.observed(x[:, part.block.index]) for part in self._parts], 1)
 
     def noise(self, eta, x):
-        return [part.noise(eta[:, part.index], x[:, part.index]) for part in self._parts]
+        return [part.noise(*own) for part, *own in self._split(eta, x)]
+
+    def log_likelihood(self, eta, x, noise):
+        split = zip(self._split(eta, x), noise, strict=True)
+        return torch.cat([part.log_likelihood(*own, value) for (part, *own), value in split], 1)
+
+
+class _LossOfBlock:
+    """The loss of a block's columns as the net sees them, centred and scaled.
+
+    Its methods are those of `Loss` and `Likelihood`, for the block's own columns.
+    """
+
+    def __init__(self, block, loss):
+        self.block = block
+        self.loss = loss
+
+    def fit(self, X):
+        self.loss.fit(X)
+
+    def check(self, X):
+        self.loss.check(X)
+
+    def _target(self, x):
+        """Return what the net sees as the loss takes it."""
+        return x if self.loss.identity else self.block.scale_ * x
+
+    def link(self, eta):
+        return eta if self.loss.identity else self.loss.link(eta) / self.block.scale_
+
+    def inverse_link(self, mu, mean):
+        if self.loss.identity:
+            return mu
+        return self.loss.inverse_link(self.block.scale_ * mu, self.block.scale_ * mean)
+
+    def per_entry(self, eta, x):
+        """Return minus the log likelihood of entries whose noise is as large as their spread."""
+        return self.loss.per_entry(eta, self._target(x)) / (self.loss.free_scale or 1.0)
+
+    def observed(self, x):
+        return ~torch.isnan(x)
+
+    def noise(self, eta, x):
+        observed = self.observed(x)
+        entries = self.loss.per_entry(eta, self._target(torch.nan_to_num(x)))
+        return (entries * observed).sum().item() / max(observed.sum().item(), 1)
+
+    def log_likelihood(self, eta, x, noise):
+        if not isinstance(self.loss, Likelihood):
+            raise ValueError(
+                f"{self.loss!r} is no likelihood, so rows have none under loss='mixed'."
+            )
+        found = self.loss.log_likelihood(eta, self._target(x), noise)
+        return found - np.log(self.block.scale_) if self.loss.identity else found
+
+
+class _LossOfCategories(_LossOfBlock):
+    """The cross-entropy of categorical features, with a softmax over the columns of each."""
+
+    def fit(self, X):
+        """Learn nothing: the block itself refuses rows that are not one-hot."""
+
+    def check(self, X):
+        """Check nothing: the block itself refuses rows that are not one-hot."""
+
+    def _sums(self, values):
+        """Return the sum over the columns of each feature."""
+        feature = torch.as_tensor(self.block.feature, device=values.device)
+        return values.new_zeros(len(values), self.block.n_entries).index_add(1, feature, values)
+
+    def _log_fractions(self, eta):
+        feature = torch.as_tensor(self.block.feature, device=eta.device)
+        # The largest of each feature is subtracted, lest its exponential be too large.
+        largest = eta.new_full((len(eta), self.block.n_entries), -torch.inf)
+        largest = largest.scatter_reduce(1, feature.expand_as(eta), eta.detach(), "amax")
+        eta = eta - largest[:, feature]
+        return eta - torch.log(self._sums(torch.exp(eta)))[:, feature]
+
+    def link(self, eta):
+        return torch.exp(self._log_fractions(eta)) / self.block.scale_
+
+    def per_entry(self, eta, x):
+        # A zero that was centred and back is not quite zero.
+        return -self._sums(self._target(x).clamp(min=0) * self._log_fractions(eta))
+
+    def observed(self, x):
+        return self._sums(torch.isnan(x).to(x.dtype)) == 0
+
+    def noise(self, eta, x):
+        return 1.0  # A fraction has no scale.
+
+    def log_likelihood(self, eta, x, noise):
+        return -self.per_entry(eta, x)
 
 
 def _found(X):
@@ -194,10 +272,11 @@ def _loss(loss):
     if (isinstance(loss, str) and loss in Loss.registry) or isinstance(loss, Loss):
         loss = resolve(Loss, loss)
         by_entry = type(loss).per_entry is not Loss.per_entry
-        if by_entry and not loss.discrete and not isinstance(loss, Mixed):
+        unprepared = loss.preparation.is_identity or isinstance(loss, Multinomial)
+        if by_entry and unprepared and not loss.discrete and not isinstance(loss, Mixed):
             return loss
     raise ValueError(
         "The loss of a block of Mixed must be a name or an object in skae.losses that is a mean "
-        "over columns ('squared_error', 'absolute_error', 'huber', 'poisson', "
+        "over columns as they are ('squared_error', 'absolute_error', 'huber', 'poisson', "
         f"'binary_cross_entropy'), or 'multinomial' for one-hot columns, got {loss!r}."
     )

@@ -2,15 +2,16 @@
 
 from numbers import Integral
 
-import numpy as np
 import torch
 
-from .._compat import Interval
+from .._utils.sklearn import Interval
 from ._base import Loss
 from ._links import log_above
+from .likelihood import Likelihood
+from .preparation import Indicators
 
 
-class CategoricalCrossEntropy(Loss, name="categorical_cross_entropy"):
+class CategoricalCrossEntropy(Likelihood, Loss, name="categorical_cross_entropy"):
     """Cross-entropy of tokens, with the softmax link at each position.
 
     X holds one token a column: any distinct numbers, such as the ids of words. The net sees each as
@@ -47,53 +48,24 @@ class CategoricalCrossEntropy(Loss, name="categorical_cross_entropy"):
     def __init__(self, n_tokens=None):
         self.n_tokens = n_tokens
 
-    def bind(self, X):
-        if self.n_tokens is not None:
-            self.tokens_ = np.arange(self.n_tokens, dtype=np.float64)
-        elif not hasattr(self, "tokens_"):
-            self.tokens_ = np.unique(X[~np.isnan(X)]).astype(np.float64)
+    def fit(self, X):
+        super().fit(X)
+        self.preparation = Indicators(self.n_tokens).fit(X)
+        return self
 
-    @property
-    def entry_width(self):
-        return len(self.tokens_)
-
-    def net_shape(self, shape):
-        return (*shape, len(self.tokens_))
-
-    def _find(self, X):
-        """Return the place of each entry of X among the tokens; one more for those unknown."""
-        places = np.searchsorted(self.tokens_, X).clip(max=len(self.tokens_) - 1)
-        unknown = (self.tokens_[places] != X) & ~np.isnan(X)
-        if self.n_tokens is not None and unknown.any():
-            raise ValueError(
-                f"X has the token {X[unknown][0]:g}, but loss={self!r} takes whole numbers from 0 "
-                f"to {self.n_tokens - 1}."
-            )
-        places[unknown] = len(self.tokens_)
-        return places
-
-    def prepare(self, X):
-        n_tokens = len(self.tokens_)
-        indicators = np.eye(n_tokens + 1, n_tokens, dtype=X.dtype)[self._find(X)]
-        indicators[np.isnan(X)] = np.nan
-        return indicators.reshape(len(X), -1), None
-
-    def restore(self, mu):
-        places = mu.reshape(len(mu), -1, len(self.tokens_)).argmax(2)
-        return self.tokens_[places].astype(mu.dtype)
-
-    def _positions(self, eta):
-        return eta.unflatten(1, (-1, len(self.tokens_)))
+    def _by_position(self, values):
+        """Return what belongs to each position of the sequences, a value for each token."""
+        return values.unflatten(1, (-1, self.preparation.entry_width))
 
     def link(self, eta):
-        return torch.softmax(self._positions(eta), 2).flatten(1)
+        return torch.softmax(self._by_position(eta), 2).flatten(1)
 
     def inverse_link(self, mu, mean):
         return log_above(mu, mean)
 
     def per_entry(self, eta, x):
-        log_odds = torch.log_softmax(self._positions(eta), 2)
-        return -(self._positions(x) * log_odds).sum(2)
+        log_odds = torch.log_softmax(self._by_position(eta), 2)
+        return -(self._by_position(x) * log_odds).sum(2)
 
     def log_likelihood(self, eta, x, noise):
         return -self.per_entry(eta, x)

@@ -1,6 +1,6 @@
-"""What is asked of the code beside a good reconstruction."""
+"""Penalties: terms of the loss that depend on the code."""
 
-from ._base import PENALTIES, Coding, Penalty
+from ._base import PENALTIES, EncodedBatch, Penalty
 from ._codes import Contractive, Ordered, Sparse
 from ._priors import MMD, Adversarial, Variational
 
@@ -8,8 +8,8 @@ __all__ = [
     "MMD",
     "PENALTIES",
     "Adversarial",
-    "Coding",
     "Contractive",
+    "EncodedBatch",
     "Ordered",
     "Penalty",
     "Sparse",

@@ -1,44 +1,46 @@
-"""The kind of strategy that a penalty is."""
+"""The base class of the penalties, and what a penalty sees of a batch."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from .._strategies import Strategy
+from .._utils.registry import Strategy
 
 
 @dataclass
-class Coding:
-    """What the encoder makes of a batch.
+class EncodedBatch:
+    """A batch of rows and their codes, which is what a penalty sees.
 
     Parameters
     ----------
     x : Tensor of shape (n, n_features)
-        The rows as the encoder sees them.
+        The input of the encoder.
     code : Tensor of shape (n, n_components)
-        Their codes.
+        The codes of the rows.
     extra : Tensor of shape (n, (n_outputs - 1) * n_components)
-        What else the encoder returned; see `Penalty.n_outputs`.
+        The other outputs of the encoder; see `Penalty.n_outputs`.
     module : torch.nn.Module
-        The net, with ``encode`` and, as buffers, its start: the ``spread`` of each entry of the
-        code, the mean squared error ``noise`` and the mean loss ``start_loss``.
+        The net. It has a method ``encode`` and three buffers that were measured before the
+        training: ``spread``, the standard deviation of each entry of the code, ``noise``, the mean
+        squared error, and ``start_loss``, the mean loss.
     temperature : float
-        The mean loss of a row, times this, is minus its log likelihood over the number of entries.
+        The mean loss of a row times the temperature is its negative log likelihood divided by the
+        number of its entries.
     generator : torch.Generator
-        The only source of randomness.
+        The only source of random numbers.
     progress : float
-        The share of the training that is over.
+        The fraction of the training steps that have been taken.
     training : bool
-        Whether a step is taken; otherwise the loss is only looked at.
+        Whether the loss is computed for a training step. Otherwise it is only evaluated.
 
     Examples
     --------
     >>> import torch
-    >>> from skae.penalties import Coding, Sparse
+    >>> from skae.penalties import EncodedBatch
     >>> code = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    >>> coding = Coding(code, code, code[:, :0], None, 1.0, torch.Generator(), 0.0, True)
-    >>> coding.standardised()
+    >>> batch = EncodedBatch(code, code, code[:, :0], None, 1.0, torch.Generator(), 0.0, True)
+    >>> batch.standardized()
     tensor([[1.4142, 0.0000],
             [0.0000, 1.4142]])
     """
@@ -52,24 +54,53 @@ class Coding:
     progress: float
     training: bool
 
+    @classmethod
+    def of(cls, x, module, generator, temperature=1.0, progress=1.0, training=False):
+        """Return what a net makes of rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            The input of the encoder.
+        module : torch.nn.Module
+            The net.
+        generator : torch.Generator
+            The only source of random numbers.
+        temperature : float, default=1.0
+            See the class.
+        progress : float, default=1.0
+            See the class.
+        training : bool, default=False
+            See the class.
+
+        Returns
+        -------
+        batch : EncodedBatch
+            With the codes of the rows and the other outputs of the encoder.
+        """
+        outputs, k = module.outputs(x), module.n_components
+        code, extra = outputs[:, :k], outputs[:, k:]
+        return cls(x, code, extra, module, temperature, generator, progress, training)
+
     def units(self):
-        """Return the codes in units of their spread at the start.
+        """Return the codes divided by their standard deviations before the training.
 
         Returns
         -------
         units : Tensor of shape (n, n_components)
-            The prior of each entry is then standard normal.
+            In these units the prior of each entry is the standard normal distribution.
         """
         return self.code / self.module.spread
 
-    def standardised(self):
-        """Return the codes, each entry divided by its root mean square over the batch.
+    def standardized(self):
+        """Return the codes, each component divided by its root mean square over the batch.
 
-        What is asked of these cannot be had by a smaller code and a decoder that enlarges it.
+        A penalty on these values cannot be lowered by making the code smaller and letting the
+        decoder enlarge it again.
 
         Returns
         -------
-        standardised : Tensor of shape (n, n_components)
+        standardized : Tensor of shape (n, n_components)
             Each column has a mean square of 1.
         """
         return self.code / rms(self.code)
@@ -80,7 +111,7 @@ class Coding:
         Parameters
         ----------
         *shape : int
-            How many, along each axis.
+            The shape of the result.
 
         Returns
         -------
@@ -103,17 +134,17 @@ class Penalty(Strategy):
 
     Attributes
     ----------
-    n_outputs : int
-        How many numbers the encoder returns for each component: the code, and what the penalty
-        wants beside it.
-    prior : bool
-        Whether codes are drawn to a normal distribution with the code's spread at the start, from
-        which new samples can then be drawn.
-    bound : bool
-        Whether the loss is a bound of the likelihood, as the one method more, ``divergence``, says.
-    rowwise : bool
-        Whether codes are drawn and terms computed for each row by itself. Otherwise the rows of a
-        batch cannot be shared by several processes.
+    n_outputs : int, default=1
+        The number of outputs of the encoder for each component. The first is the code; the others
+        are for the penalty, which finds them in `EncodedBatch.extra`.
+    prior : bool, default=False
+        Whether the penalty draws the codes towards a normal distribution whose standard deviations
+        are those of the codes before the training. New samples can then be drawn from it.
+    bound : bool, default=False
+        Whether the loss is a bound of the likelihood. The penalty then also defines `divergence`.
+    rowwise : bool, default=False
+        Whether `draw` and `terms` treat each row independently of the others. Otherwise a batch
+        cannot be split between several processes.
     """
 
     n_outputs = 1
@@ -122,18 +153,18 @@ class Penalty(Strategy):
     rowwise = False
 
     def check(self, loss, architecture):
-        """Raise a ValueError if the penalty does not go with a loss or an architecture.
+        """Raise a ValueError if the penalty cannot be combined with a loss or an architecture.
 
         Parameters
         ----------
         loss : Loss
-            The resolved loss.
+            The validated loss.
         architecture : Architecture
-            The resolved architecture.
+            The validated architecture.
         """
 
     def build_critic(self, n_components):
-        """Return a module that is trained beside the net, against it, or None.
+        """Return a module that is trained alternately with the net, or None.
 
         Parameters
         ----------
@@ -143,52 +174,72 @@ class Penalty(Strategy):
         Returns
         -------
         critic : torch.nn.Module or None
-            With a method ``build_optimizer()`` that returns its torch optimizer.
+            It has a method ``build_optimizer()`` that returns its torch optimizer.
         """
         return None
 
-    def draw(self, coding):
-        """Return the codes that are decoded while training.
+    def draw(self, batch):
+        """Return the codes that are decoded in training.
 
         Parameters
         ----------
-        coding : Coding
-            What the encoder makes of the batch.
+        batch : EncodedBatch
+            The rows and their codes.
 
         Returns
         -------
         code : Tensor of shape (n, n_components)
-            The code itself by default.
+            By default the codes themselves.
         """
-        return coding.code
+        return batch.code
 
-    def terms(self, coding):
+    def terms(self, batch):
         """Return what is added to the loss of each row.
 
         Parameters
         ----------
-        coding : Coding
-            What the encoder makes of the batch.
+        batch : EncodedBatch
+            The rows and their codes.
 
         Returns
         -------
         terms : dict of str to Tensor of shape (n,)
-            By the names that `history_` has them under; never negative in sum.
+            The keys are the names of the terms in `history_`. The sum of the terms is never
+            negative.
         """
         return {}
 
-    def critic_loss(self, coding):
-        """Return the loss of the critic, for which it takes a step after each step of the net.
+    def divergence(self, batch):
+        """Return how far the distribution of each row's code is from the prior.
+
+        Only penalties with ``bound = True`` define it.
 
         Parameters
         ----------
-        coding : Coding
-            What the encoder makes of the batch, detached from the net.
+        batch : EncodedBatch
+            The rows and their codes.
+
+        Returns
+        -------
+        divergence : Tensor of shape (n,)
+            The Kullback-Leibler divergence, in nats.
+        """
+        raise NotImplementedError
+
+    def critic_loss(self, batch):
+        """Return the loss of the critic, which takes a step after each step of the net.
+
+        Only penalties whose `build_critic` returns a module define it.
+
+        Parameters
+        ----------
+        batch : EncodedBatch
+            The rows and their codes, without the gradients of the net.
 
         Returns
         -------
         loss : Tensor of shape ()
-            Its mean.
+            The mean loss over the batch.
         """
         raise NotImplementedError
 

@@ -1,12 +1,12 @@
-"""Penalties that say how a code is to be used: few entries, small slopes, the first ones first."""
+"""Penalties on the shape of a code: sparse, contractive and ordered codes."""
 
 from numbers import Real
 
 import torch
 from torch import nn
 
-from .._compat import Interval, StrOptions
-from ._base import Coding, Penalty, rms
+from .._utils.sklearn import Interval, StrOptions
+from ._base import Penalty, rms
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
@@ -14,19 +14,19 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 class Sparse(Penalty, name="sparse"):
     """Few entries of a code are far from zero.
 
-    Entries are divided by their root mean square over the batch first: a code that is only smaller
-    is not sparser.
+    Each component of the code is first divided by its root mean square over the batch, so that the
+    term cannot be lowered by making the whole code smaller.
 
     Parameters
     ----------
     kind : {"l1", "kl"}, default="l1"
-        "l1": the mean absolute entry. "kl": the Kullback-Leibler divergence of a coin with
-        probability `target` from one with each component's mean activation, which is the mean of
-        tanh of the absolute entries.
+        "l1": the mean absolute entry. "kl": the Kullback-Leibler divergence between two Bernoulli
+        distributions, one with probability `target` and one with the component's mean activation.
+        The activation of an entry is tanh of its absolute value.
     weight : float, default=2.0
-        Weight of the term, in units of the loss of the start.
+        Weight of the term, as a multiple of the mean loss before the training.
     target : float, default=0.2
-        The mean activation to aim at with "kl".
+        The mean activation that "kl" aims at.
 
     References
     ----------
@@ -53,8 +53,8 @@ class Sparse(Penalty, name="sparse"):
         self.weight = weight
         self.target = target
 
-    def terms(self, coding):
-        size = coding.standardised().abs()
+    def terms(self, batch):
+        size = batch.standardized().abs()
         if self.kind == "l1":
             term = size.mean(1)
         else:
@@ -63,25 +63,25 @@ class Sparse(Penalty, name="sparse"):
             divergence = target * torch.log(target / mean.clamp(min=1e-6))
             divergence = divergence + (1 - target) * torch.log((1 - target) / (1 - mean))
             term = divergence.mean().expand(len(size))
-        return {"sparsity": self.weight * coding.module.start_loss * term}
+        return {"sparsity": self.weight * batch.module.start_loss * term}
 
 
 class Contractive(Penalty, name="contractive"):
-    """Codes move little when samples move a little.
+    """A small change of a sample changes its code only a little.
 
-    The squared Frobenius norm of the Jacobian of the encoder, each component of the code divided by
-    its root mean square over the batch: a code that is only smaller does not move less. The mean
-    over the components is penalised.
+    The penalty is the squared Frobenius norm of the Jacobian of the encoder, divided by the number
+    of components. Each component of the code is first divided by its root mean square over the
+    batch, so that the term cannot be lowered by making the whole code smaller.
 
     Parameters
     ----------
     weight : float, default=1.0
-        Weight of the term, in units of the loss of the start.
+        Weight of the term, as a multiple of the mean loss before the training.
 
     Notes
     -----
-    For dense nets with at most one hidden layer, without normalisation and dropout, the norm is
-    exact. For others it is Hutchinson's estimate, with one random direction a row and step.
+    The norm is exact for dense nets with one hidden layer and without normalisation or dropout.
+    For other nets it is Hutchinson's estimate, with one random direction for each row and step.
 
     References
     ----------
@@ -106,47 +106,48 @@ class Contractive(Penalty, name="contractive"):
     def check(self, loss, architecture):
         if loss.discrete:
             raise ValueError(
-                "penalty='contractive' needs numbers that can move a little, but loss="
+                "penalty='contractive' needs numbers that can change a little, but loss="
                 f"{loss!r} is for tokens."
             )
 
-    def terms(self, coding):
+    def terms(self, batch):
         with torch.enable_grad():
-            norm = self.squared_norm(coding)
-        if not coding.training:
+            norm = self.squared_norm(batch)
+        if not batch.training:
             norm = norm.detach()
-        return {"contraction": self.weight * coding.module.start_loss * norm}
+        return {"contraction": self.weight * batch.module.start_loss * norm}
 
     @staticmethod
-    def squared_norm(coding):
-        """Return the mean squared norm of the gradients of each row's code.
+    def squared_norm(batch):
+        """Return the squared norm of each row's Jacobian, divided by the number of components.
 
         Parameters
         ----------
-        coding : Coding
-            What the encoder makes of the batch.
+        batch : EncodedBatch
+            The rows and their codes.
 
         Returns
         -------
         norm : Tensor of shape (n,)
-            Exact, or an estimate without bias.
+            Either exact or an unbiased estimate.
         """
-        scale = rms(coding.code)
-        layers = _one_hidden_layer(coding.module)
+        scale = rms(batch.code)
+        layers = _one_hidden_layer(batch.module)
         if layers is not None:
-            return _exact(coding.x, layers, coding.module.E, scale)
-        x = coding.x.detach().requires_grad_()
-        code = coding.module.encode(x) / scale
-        # Only the signs are drawn: their products have less variance than normal numbers'.
-        direction = coding.noise(*code.shape).sign()
+            return _exact_squared_norm(batch.x, layers, batch.module.E, scale)
+        x = batch.x.detach().requires_grad_()
+        code = batch.module.encode(x) / scale
+        # Random signs give an estimate of smaller variance than normal numbers.
+        direction = batch.noise(*code.shape).sign()
+        # As a sum: with a tensor of weights, torch would import its symbolic shapes.
         (gradient,) = torch.autograd.grad(
-            code, x, direction, create_graph=coding.training, materialize_grads=True
+            (code * direction).sum(), x, create_graph=batch.training, materialize_grads=True
         )
         return torch.nan_to_num(gradient).square().sum(1) / code.shape[1]
 
 
 def _one_hidden_layer(module):
-    """Return first layer, activation and last layer of a dense encoder, or None if it is deeper."""
+    """Return the three layers of a dense encoder with one hidden layer, or None for other nets."""
     layers = list(module.f) if isinstance(module.f, nn.Sequential) else []
     linear = [isinstance(layer, nn.Linear) for layer in layers]
     if linear == [True, False, True] and module.gates is None:
@@ -154,15 +155,18 @@ def _one_hidden_layer(module):
     return None
 
 
-def _exact(x, layers, E, scale):
+def _exact_squared_norm(x, layers, E, scale):
+    """Return the squared norm of the Jacobian without computing the Jacobian of any row.
+
+    The Jacobian is ``weight diag(slope) first + E``, where only the slope differs between rows.
+    """
     first, activation, last = layers
     k = len(scale)
     hidden = first(x.detach())
-    # The derivative of any activation, one number a unit.
+    # The derivative of the activation at each unit.
     value = activation(hidden)
     (slope,) = torch.autograd.grad(value.sum(), hidden, create_graph=True)
     weight = last.weight[:k] / scale[:, None]
-    # J = weight diag(slope) first + E: its squared norm without the Jacobian of any row.
     inner = first.weight @ first.weight.t()
     scaled = weight.t() @ weight * inner
     norm = torch.einsum("ni,ij,nj->n", slope, scaled, slope)
@@ -174,16 +178,17 @@ def _exact(x, layers, E, scale):
 
 
 class Ordered(Penalty, name="ordered"):
-    """The first components of a code are a good code of their own, for any number of them.
+    """The first j components of a code are a good code with j components, for every j.
 
-    Nested dropout: each row keeps, in each training step, only its first j components, for a random
-    j, and the rest are zero. The first j columns of ``transform(X)``, with zeros in the others, are
-    then what ``inverse_transform`` reconstructs from with j components, as it is for PCA.
+    This is nested dropout. In each training step some rows keep only their first j components,
+    where j is random, and their other components are set to zero. After the training, as with PCA,
+    the first j columns of ``transform(X)`` can be used as a code with j components: set the other
+    columns to zero before ``inverse_transform``.
 
     Parameters
     ----------
-    share : float, default=0.5
-        The share of the rows that keep a random number of components; the others keep all.
+    fraction : float, default=0.5
+        The fraction of the rows that keep a random number of components. The other rows keep all.
 
     References
     ----------
@@ -198,14 +203,14 @@ class Ordered(Penalty, name="ordered"):
     """
 
     rowwise = True
-    _parameter_constraints: dict = {"share": [Interval(Real, 0, 1, closed="right")]}
+    _parameter_constraints: dict = {"fraction": [Interval(Real, 0, 1, closed="right")]}
 
-    def __init__(self, share=0.5):
-        self.share = share
+    def __init__(self, fraction=0.5):
+        self.fraction = fraction
 
-    def draw(self, coding: Coding):
-        n, k = coding.code.shape
-        kept = torch.randint(1, k + 1, (n, 1), generator=coding.generator)
-        full = torch.rand(n, 1, generator=coding.generator) >= self.share
+    def draw(self, batch):
+        n, k = batch.code.shape
+        kept = torch.randint(1, k + 1, (n, 1), generator=batch.generator)
+        full = torch.rand(n, 1, generator=batch.generator) >= self.fraction
         mask = full | (torch.arange(k) < kept)
-        return coding.code * mask.to(coding.code.device)
+        return batch.code * mask.to(batch.code.device)

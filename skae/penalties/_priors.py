@@ -1,4 +1,4 @@
-"""Penalties that draw codes to a normal distribution, so that new samples can be drawn from it."""
+"""Penalties that draw the codes towards a prior, so that new samples can be drawn from it."""
 
 from numbers import Integral, Real
 
@@ -6,38 +6,42 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .._compat import Interval
+from .._utils.sklearn import Interval
+from .._utils.torch import without_compiler
 from ._base import Penalty
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
-# The posterior of a component without noise is narrow, but not infinitely so.
-_LEAST_VARIANCE = 1e-4
-# Length scales of the kernels, as multiples of the dimension, that Tolstikhin et al. add up.
-_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# Lower bound of the variance of a posterior, relative to the variance of the prior.
+_MIN_VARIANCE = 1e-4
+# The scales of the kernels of Tolstikhin et al., as multiples of the number of components.
+_KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Variational(Penalty, name="variational"):
-    """A code is a normal distribution, near the prior: the variational autoencoder.
+    """The variational autoencoder: the code of a row is a normal distribution near the prior.
 
-    The encoder returns a mean and a log variance for each component. While training, a code drawn
-    from that distribution is decoded, and its Kullback-Leibler divergence from the prior is added.
-    ``transform`` returns the mean.
+    The encoder returns a mean and a log variance for each component. In training, a code is drawn
+    from that normal distribution and decoded, and the Kullback-Leibler divergence between the
+    distribution and the prior is added to the loss. ``transform`` returns the mean.
 
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the divergence. At 1 the loss is minus the evidence lower bound, but for
-        constants; above it, components that say little are given up.
+        Weight of the divergence. With 1 the loss is the negative evidence lower bound, up to
+        constants. With a larger weight the net stops using components that carry little
+        information.
     warm_up : float, default=0.3
-        Share of the training over which the weight rises from zero.
+        The weight rises linearly from zero over this fraction of the training.
 
     Notes
     -----
-    The prior of a component is normal with the variance that the component has at the start, so
-    that PCA's scores are its draws. The posterior starts as that of probabilistic PCA.
+    The prior of each component is a normal distribution with mean zero and the variance that the
+    component has before the training. With the PCA start this is the variance of PCA's scores, and
+    the posterior starts as that of probabilistic PCA.
 
-    A squared or an absolute error is a likelihood up to its scale. The scale is that of the start's
-    residual while training, and that of the fitted net's for ``score_samples``.
+    A squared or absolute error is a negative log likelihood once its scale is known. In training
+    the scale is that of the residuals before the training; ``score_samples`` uses the scale of the
+    residuals of the fitted net.
 
     References
     ----------
@@ -70,52 +74,56 @@ class Variational(Penalty, name="variational"):
         self.warm_up = warm_up
 
     @staticmethod
-    def log_variance(coding):
-        """Return the log variances of the codes, relative to the prior's.
+    def log_variance(batch):
+        """Return the log of each code's variance over the variance of the prior.
 
         Parameters
         ----------
-        coding : Coding
-            What the encoder makes of the batch.
+        batch : EncodedBatch
+            The rows and their codes.
 
         Returns
         -------
         log_variance : Tensor of shape (n, n_components)
-            Zero is the prior's.
+            Zero where the variance is that of the prior.
         """
-        noise, prior = coding.module.noise, coding.module.spread.square()
-        return torch.log((noise / (noise + prior)).clamp(min=_LEAST_VARIANCE)) + coding.extra
+        noise, prior = batch.module.noise, batch.module.spread.square()
+        return torch.log((noise / (noise + prior)).clamp(min=_MIN_VARIANCE)) + batch.extra
 
-    def draw(self, coding):
-        deviation = torch.exp(0.5 * self.log_variance(coding)) * coding.module.spread
-        return coding.code + deviation * coding.noise(*coding.code.shape)
+    def draw(self, batch):
+        deviation = torch.exp(0.5 * self.log_variance(batch)) * batch.module.spread
+        return batch.code + deviation * batch.noise(*batch.code.shape)
 
     @classmethod
-    def divergence(cls, coding):
-        """Return the Kullback-Leibler divergence of each row's posterior from the prior.
+    def divergence(cls, batch):
+        """Return the Kullback-Leibler divergence between each row's posterior and the prior.
 
         Parameters
         ----------
-        coding : Coding
-            What the encoder makes of the batch.
+        batch : EncodedBatch
+            The rows and their codes.
 
         Returns
         -------
         divergence : Tensor of shape (n,)
             In nats.
         """
-        log_variance = cls.log_variance(coding)
-        return 0.5 * (coding.units().square() + log_variance.exp() - 1 - log_variance).sum(1)
+        log_variance = cls.log_variance(batch)
+        return 0.5 * (batch.units().square() + log_variance.exp() - 1 - log_variance).sum(1)
 
-    def terms(self, coding):
+    def terms(self, batch):
         weight = self.beta
-        if coding.training and self.warm_up > 0:
-            weight *= min(1.0, coding.progress / self.warm_up)
-        return {"divergence": weight * coding.temperature * self.divergence(coding)}
+        if batch.training and self.warm_up > 0:
+            weight *= min(1.0, batch.progress / self.warm_up)
+        return {"divergence": weight * batch.temperature * self.divergence(batch)}
+
+
+class _Adam(without_compiler(torch.optim.Adam)):
+    pass
 
 
 class _Critic(nn.Module):
-    """Tells codes from draws of the prior."""
+    """A small net that learns to distinguish codes from draws of the prior."""
 
     def __init__(self, widths, learning_rate):
         super().__init__()
@@ -129,30 +137,31 @@ class _Critic(nn.Module):
         return self.layers(u)[:, 0]
 
     def build_optimizer(self):
-        return torch.optim.Adam(self.parameters(), self.learning_rate, betas=(0.5, 0.9))
+        return _Adam(self.parameters(), self.learning_rate, betas=(0.5, 0.9))
 
 
 class Adversarial(Penalty, name="adversarial"):
-    """A critic cannot tell the codes from draws of the prior: the adversarial autoencoder.
+    """The adversarial autoencoder: a critic cannot distinguish the codes from draws of the prior.
 
-    After each step of the net, the critic, a small net with an optimizer of its own, takes one to
-    tell codes from draws of a normal distribution with the code's spread at the start. The net is
-    trained to mislead it.
+    The critic is a second, small net. It is trained to distinguish codes from draws of a normal
+    distribution with the standard deviations that the codes have before the training. It takes one
+    step after each step of the autoencoder, which is trained to mislead it.
 
     Parameters
     ----------
     weight : float, default=0.3
-        Weight of the term, in units of the loss of the start.
+        Weight of the term, as a multiple of the mean loss before the training.
     hidden_layer_sizes : array-like of int, default=(128, 128)
         Widths of the critic's hidden layers.
     learning_rate : float, default=0.001
-        Of the critic's Adam.
+        Learning rate of Adam, which trains the critic.
 
     Notes
     -----
-    What a critic says cannot be compared between epochs. On held-out rows the term is, in its
-    place, the Kullback-Leibler divergence from the prior of the normal distribution with the codes'
-    means and variances, with the same weight, and is named so.
+    The critic changes from epoch to epoch, so its outputs cannot be compared between epochs. On
+    held-out rows the term is therefore another one, with the same weight: the Kullback-Leibler
+    divergence between the prior and the normal distribution that has the means and variances of
+    the codes. `history_` calls it a divergence.
 
     References
     ----------
@@ -181,39 +190,40 @@ class Adversarial(Penalty, name="adversarial"):
         sizes = [n_components, *(int(width) for width in self.hidden_layer_sizes)]
         return _Critic(sizes, self.learning_rate)
 
-    def terms(self, coding):
-        weight = self.weight * coding.module.start_loss
-        u = coding.units()
-        if coding.training:
-            # Not minus the log of one minus the odds: its slope vanishes where the critic is sure.
-            return {"adversarial": weight * functional.softplus(-coding.module.critic(u))}
-        mean, variance = u.mean(0), u.var(0, correction=0).clamp(min=_LEAST_VARIANCE)
+    def terms(self, batch):
+        weight = self.weight * batch.module.start_loss
+        u = batch.units()
+        if batch.training:
+            # The original form, log(1 - p), has no slope where the critic is certain: p near 1.
+            return {"adversarial": weight * functional.softplus(-batch.module.critic(u))}
+        mean, variance = u.mean(0), u.var(0, correction=0).clamp(min=_MIN_VARIANCE)
         divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
         return {"divergence": weight * divergence.expand(len(u))}
 
-    def critic_loss(self, coding):
-        u, critic = coding.units(), coding.module.critic
-        drawn = coding.noise(*u.shape)
+    def critic_loss(self, batch):
+        u, critic = batch.units(), batch.module.critic
+        drawn = batch.noise(*u.shape)
         return (functional.softplus(critic(u)) + functional.softplus(-critic(drawn))).mean()
 
 
 class MMD(Penalty, name="mmd"):
-    """Codes have the moments of the prior, by a kernel: the Wasserstein autoencoder (WAE-MMD).
+    """The Wasserstein autoencoder (WAE-MMD): the codes are distributed like the prior.
 
-    The squared maximum mean discrepancy of each batch's codes from as many draws of a normal
-    distribution with the code's spread at the start.
+    The term is the squared maximum mean discrepancy between the codes of a batch and as many draws
+    of a normal distribution with the standard deviations that the codes have before the training.
 
     Parameters
     ----------
     weight : float, default=10.0
-        Weight of the term, in units of the loss of the start.
+        Weight of the term, as a multiple of the mean loss before the training.
     max_rows : int, default=1024
-        Rows over which it is computed at most, because it costs their square.
+        The largest number of rows of a batch that the term is computed from. Its cost grows with
+        the square of that number.
 
     Notes
     -----
-    The kernel is the mean of inverse multiquadratic ones of seven length scales; of its two
-    estimates the one that is never negative is taken.
+    The kernel is the mean of seven inverse multiquadratic kernels of different scales. The biased
+    estimate of the discrepancy is used, because it is never negative.
 
     References
     ----------
@@ -246,7 +256,7 @@ class MMD(Penalty, name="mmd"):
         Parameters
         ----------
         u, v : Tensor of shape (n, n_components)
-            As many draws of two distributions.
+            The same number of draws from each of two distributions.
 
         Returns
         -------
@@ -256,14 +266,14 @@ class MMD(Penalty, name="mmd"):
 
         def mean_kernel(a, b):
             square = (a[:, None] - b[None]).square().sum(2)
-            scales = [2 * a.shape[1] * scale for scale in _SCALES]
+            scales = [2 * a.shape[1] * scale for scale in _KERNEL_SCALES]
             return sum((s / (s + square)).mean() for s in scales) / len(scales)
 
         between = mean_kernel(u, v)
         return (mean_kernel(u, u) + mean_kernel(v, v) - 2 * between).clamp(min=0)
 
-    def terms(self, coding):
-        u = coding.units()[: self.max_rows]
-        discrepancy = self.discrepancy(u, coding.noise(*u.shape))
-        weight = self.weight * coding.module.start_loss
-        return {"discrepancy": weight * discrepancy.expand(len(coding.code))}
+    def terms(self, batch):
+        u = batch.units()[: self.max_rows]
+        discrepancy = self.discrepancy(u, batch.noise(*u.shape))
+        weight = self.weight * batch.module.start_loss
+        return {"discrepancy": weight * discrepancy.expand(len(batch.code))}

@@ -1,0 +1,84 @@
+"""The base of all strategies, which an estimator chooses by name or by object.
+
+Losses, optimizers, schedules, corruptions, penalties, architectures and scorings are strategies.
+"""
+
+from sklearn.base import BaseEstimator, clone
+
+from .sklearn import StrOptions
+
+
+class RegistryOptions(StrOptions):
+    """A parameter constraint that accepts the names in a registry.
+
+    The registry is read whenever a parameter is checked. Strategies that a user registers after the
+    estimator's class was defined are therefore accepted, too.
+    """
+
+    def __init__(self, registry):
+        super().__init__(set(registry))
+        self.registry = registry
+
+    def is_satisfied_by(self, val):
+        return isinstance(val, str) and val in self.registry
+
+    def __str__(self):
+        return f"a str among {{{', '.join(map(repr, sorted(self.registry)))}}}"
+
+
+class Strategy(BaseEstimator):
+    """Base class of the kinds of strategies.
+
+    A direct subclass, such as `Loss`, is a kind of strategy. It has a ``registry``, and it declares
+    everything that estimators ask about strategies of this kind as class attributes with default
+    values. A subclass of a kind that is declared with ``name=...`` enters the registry of the kind.
+    The estimators' parameter constraints, the common tests and the tables of the documentation are
+    made from the registries.
+    """
+
+    _parameter_constraints: dict = {}
+    registry: dict
+
+    def __init_subclass__(cls, name=None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if Strategy in cls.__bases__:
+            cls.registry = {}
+        elif name is not None:
+            cls.registry[name] = cls
+
+
+def constraints(kind):
+    """Return the parameter constraints that accept a strategy of a kind, by name or object."""
+    return [RegistryOptions(kind.registry), kind]
+
+
+def declared(kind, value):
+    """Return the class or the object whose attributes describe an estimator's parameter.
+
+    It can be called before the parameters are validated, for example in ``__sklearn_tags__``, and
+    it always returns something that has all attributes that the kind declares.
+
+    Parameters
+    ----------
+    kind : type
+        A kind of strategy, such as `Loss`.
+    value : object
+        The parameter of the estimator.
+
+    Returns
+    -------
+    strategy : type or Strategy
+        The registered class if the value is a name, or the value itself if it is a strategy of this
+        kind. For any other value, which the validation may refuse, the kind with its default
+        attributes.
+    """
+    if isinstance(value, str):
+        return kind.registry.get(value, kind)
+    return value if isinstance(value, kind) else kind
+
+
+def resolve(kind, value):
+    """Return a new, validated strategy for a name or an object."""
+    strategy = kind.registry[value]() if isinstance(value, str) else clone(value)
+    strategy._validate_params()
+    return strategy

@@ -1,0 +1,600 @@
+"""What skae needs of torch that is private, or that belongs to the whole process.
+
+Threads, random generators, devices, the state of a fit, private operators, and optimizers that do
+without torch's compiler.
+"""
+
+import contextvars
+import ctypes
+import inspect
+import os
+import threading
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+
+try:
+    from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+except ImportError:
+    TorchDispatchMode, _pop_mode, _push_mode = object, None, None
+
+# Multiply-adds of a forward pass from which two threads train a dense net clearly faster.
+_LARGE_STEP = 2**25
+# Multiply-adds from which it pays to start a thread for a part of a prediction.
+_LARGE_PREDICTION = 2**26
+
+
+# -- threads -------------------------------------------------------------------------------------
+
+
+class _Threads:
+    """The numbers of threads that torch and BLAS run on.
+
+    Those of OpenMP and MKL, which torch computes with, are each thread's own. Only the number that
+    torch gives to threads which have not used it yet, and that of BLAS, are the whole process's.
+
+    Libraries that are loaded after the first use are not known here. NumPy's, SciPy's and torch's
+    own are there by then, and skae computes with no others.
+    """
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        # The limits that hold now, each with the thread that set it.
+        self.limits = []
+        # The counts of BLAS when there was no limit.
+        self.counts = []
+        libraries = ThreadpoolController().lib_controllers
+        self.blas = [library for library in libraries if library.user_api == "blas"]
+        self.openmp = [library for library in libraries if library.user_api == "openmp"]
+        self.set_mkl = _mkl_setter()
+        self.direct = self.set_mkl is not None and self._is_obeyed()
+
+    def _is_obeyed(self):
+        """Return whether torch takes the number of threads from the OpenMP libraries found."""
+        before = torch.get_num_threads()
+        counts = [library.num_threads for library in self.openmp]
+        self._set_openmp([before + 1] * len(self.openmp))
+        obeyed = torch.get_num_threads() == before + 1
+        self._set_openmp(counts)
+        return obeyed
+
+    def _set_openmp(self, counts):
+        for library, count in zip(self.openmp, counts, strict=True):
+            library.set_num_threads(count)
+
+    def set_own(self, n):
+        """Run torch on n threads in the calling thread; return what undoes it."""
+        if self.direct:
+            counts = [library.num_threads for library in self.openmp]
+            self._set_openmp([min(count, n) for count in counts])
+            mkl = self.set_mkl(n)
+
+            def undo():
+                self._set_openmp(counts)
+                self.set_mkl(mkl)
+
+            return undo
+        before = torch.get_num_threads()
+        self._set_through_torch(n)
+        return lambda: self._set_through_torch(before)
+
+    def _set_through_torch(self, n):
+        # torch would also give this number to every thread that uses it for the first time later.
+        # Such a thread tells what that number was, and another one sets it again.
+        with self.lock:
+            process = _in_new_thread(torch.get_num_threads)
+            torch.set_num_threads(n)
+            if process != n:
+                _in_new_thread(lambda: torch.set_num_threads(process))
+
+    def limit_blas(self, n):
+        """Let BLAS have at most n threads; return what lifts this limit."""
+        limit = (threading.get_ident(), n)
+        with self.lock:
+            if not self.limits:
+                self.counts = [library.num_threads for library in self.blas]
+            self.limits.append(limit)
+            self._apply()
+        return lambda: self._lift(limit)
+
+    def _lift(self, limit):
+        with self.lock:
+            self.limits.remove(limit)
+            self._apply()
+
+    def _apply(self):
+        least = min((n for _, n in self.limits), default=None)
+        for library, count in zip(self.blas, self.counts, strict=True):
+            wanted = count if least is None else min(count, least)
+            if library.num_threads != wanted:
+                # Newer versions of threadpoolctl let one thread alone set OpenBLAS's number until
+                # it is done, and ignore all others. Here the last thread to leave sets it.
+                release = getattr(library, "clear_controlling_thread", lambda force: None)
+                release(force=True)
+                library.set_num_threads(wanted)
+                release(force=True)
+
+    def after_fork(self):
+        """Forget the threads that a forked process does not have."""
+        self.lock = threading.RLock()
+        mine = [limit for limit in self.limits if limit[0] == threading.get_ident()]
+        if len(mine) < len(self.limits):
+            self.limits = mine
+            self._apply()
+
+
+class _Own(threading.local):
+    """What holds in the calling thread."""
+
+    # The limit, and the number of threads without it.
+    limit: int | None = None
+    outside: int | None = None
+
+
+_own = _Own()
+_threads: _Threads | None = None
+_first_use = threading.RLock()
+_is_forked = False
+
+
+def _mkl_setter():
+    """Return what sets MKL's number of threads for the calling thread and returns the last one.
+
+    None where torch has MKL, but not for others to call.
+    """
+    if not torch.backends.mkl.is_available():
+        return lambda n: n
+    try:
+        return ctypes.CDLL(torch._C.__file__).MKL_Set_Num_Threads_Local
+    except (AttributeError, OSError):
+        return None
+
+
+def _in_new_thread(function):
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function()))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def _get_threads():
+    global _threads
+    if _threads is None:
+        with _first_use:
+            if _threads is None:
+                _threads = _Threads()
+    return _threads
+
+
+@contextmanager
+def limit_threads(n):
+    """Run torch and BLAS on at most n threads, then give them back what they had.
+
+    torch is limited in the calling thread alone. BLAS knows no threads of its own: while several
+    threads are in such a context, the least limit holds for all of them, and the last one to leave
+    gives BLAS back what the first one found.
+
+    Parameters
+    ----------
+    n : int
+        The largest number of threads. Inside another limit, the lower one holds.
+    """
+    limit, outside = _own.limit, _own.outside
+    if limit is not None and limit <= n:
+        yield
+        return
+    threads = _get_threads()
+    # This also makes a thread that has not used torch yet take its number from the process, which
+    # torch would do later, and undo the limit.
+    count = torch.get_num_threads()
+    lift = threads.limit_blas(n)
+    try:
+        undo = threads.set_own(n) if count > n else None
+        _own.limit, _own.outside = n, count if outside is None else outside
+        try:
+            yield
+        finally:
+            _own.limit, _own.outside = limit, outside
+            if undo is not None:
+                undo()
+    finally:
+        lift()
+
+
+def threads_for(work):
+    """Return the number of threads for a training step.
+
+    Small steps are as fast on one thread, where their sums do not depend on the machine and no
+    thread waits for another one when a neighbour is busy. Larger ones get what torch has outside
+    of any limit. In a forked process it is always one: the threads that OpenMP had before are not
+    there any more, and it would wait for them for ever.
+
+    Parameters
+    ----------
+    work : int
+        The multiply-adds of the step's forward pass.
+    """
+    return _available() if work >= _LARGE_STEP else 1
+
+
+def _available():
+    if _is_forked:
+        return 1
+    return torch.get_num_threads() if _own.outside is None else _own.outside
+
+
+def map_blocks(function, blocks, work):
+    """Call a function of each block, each call on one thread and in inference mode.
+
+    Where there is much to do, some of the calls run side by side, in threads that end with this
+    call. How many there are changes nothing of what a single call computes. OpenMP starts no
+    threads of its own, which a process that is forked later would wait for.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a block. What it returns is not kept. If it raises an error, no new call begins and
+        the error is raised here.
+    blocks : iterable
+        For example slices.
+    work : int
+        The multiply-adds of all the calls together.
+    """
+    blocks = list(blocks)
+    n_threads = min(_available(), len(blocks)) if work >= _LARGE_PREDICTION else 1
+    if n_threads > 1:
+        _map_side_by_side(function, blocks, n_threads)
+        return
+    with limit_threads(1), torch.inference_mode():
+        for block in blocks:
+            function(block)
+
+
+def _map_side_by_side(function, blocks, n_threads):
+    # Taking from the end of a list needs no lock.
+    left = blocks[::-1]
+    errors = []
+
+    def work():
+        with limit_threads(1), torch.inference_mode():
+            # A function that maps blocks itself must not start threads for each thread here.
+            outside, _own.outside = _own.outside, 1
+            try:
+                while left:
+                    try:
+                        block = left.pop()
+                    except IndexError:
+                        break
+                    function(block)
+            except BaseException as error:
+                left.clear()
+                errors.append(error)
+            finally:
+                _own.outside = outside
+
+    # NumPy keeps what it does about overflow and the like in the context.
+    others = [
+        threading.Thread(target=contextvars.copy_context().run, args=(work,))
+        for _ in range(n_threads - 1)
+    ]
+    started = []
+    try:
+        for other in others:
+            try:
+                other.start()
+            except RuntimeError:
+                # The system allows no more threads: those that are there do all the work.
+                break
+            started.append(other)
+        work()
+    finally:
+        left.clear()
+        for other in started:
+            other.join()
+    if errors:
+        raise errors[0]
+
+
+# -- random numbers ------------------------------------------------------------------------------
+
+# Whoever changes the state of torch's global generators for a while holds this.
+_global_state = threading.RLock()
+
+
+@contextmanager
+def drawing_from(source):
+    """Let what torch draws at random in this thread come from a generator of its own.
+
+    What is drawn is the same as from torch's global generator with the same seed. That one is
+    neither read nor changed, so that several threads may be in this context at once. Where torch
+    offers no way to do so, the state of the global generator is exchanged for a while, in one
+    thread at a time.
+
+    Parameters
+    ----------
+    source : int or torch.Generator
+        A seed, or a generator on the CPU to draw on from, which goes on where it was in the next
+        context.
+    """
+    generator = source
+    if not isinstance(source, torch.Generator):
+        generator = torch.Generator().manual_seed(source)
+    if _push_mode is None:
+        with _exchanged(generator):
+            yield
+        return
+    mode = _Redirected(generator)
+    # Entering the mode as torch does would set flags of the whole process, which stay set when the
+    # first of two threads leaves last.
+    _push_mode(mode)
+    try:
+        yield
+    finally:
+        _pop_mode(None)
+
+
+class _Redirected(TorchDispatchMode):
+    """Gives operators that draw random numbers a generator."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generators = {"cpu": generator}
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        # Otherwise torch would import its compiler to keep it away from here.
+        return False
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        try:
+            takes = _TAKES[function]
+        except KeyError:
+            takes = _TAKES[function] = _takes_generator(function)
+        if takes is None:
+            return function(*args, **kwargs)
+        operator, place = takes
+        if place is not None:
+            given = args[place] if len(args) > place else kwargs.get("generator")
+            if given is not None:
+                return function(*args, **kwargs)
+            generator = self._generator_on(_device_of(args, kwargs))
+            if len(args) > place:
+                args = (*args[:place], generator, *args[place + 1 :])
+                return operator(*args, **kwargs)
+            return operator(*args, **kwargs | {"generator": generator})
+        with _exchanged(self.generators["cpu"], _device_of(args, kwargs)):
+            return function(*args, **kwargs)
+
+    def _generator_on(self, device):
+        if device.type == "cpu":
+            return self.generators["cpu"]
+        if device not in self.generators:
+            seed = _draw_seed(self.generators["cpu"])
+            self.generators[device] = torch.Generator(device).manual_seed(seed)
+        return self.generators[device]
+
+
+# For each operator seen so far, what `_takes_generator` says.
+_TAKES: dict = {}
+
+
+def _takes_generator(function):
+    """Return how an operator can be given a generator.
+
+    Returns
+    -------
+    takes : None or tuple
+        None if it draws nothing. Otherwise the operator to call instead, and the place of the
+        generator among its arguments, which is None where it takes none.
+    """
+    place = _place_of_generator(function)
+    if place is not None:
+        return function, place
+    if torch.Tag.nondeterministic_seeded not in function.tags:
+        return None
+    wanted = _signature(function)
+    packet = function.overloadpacket
+    for name in packet.overloads():
+        other = getattr(packet, name)
+        place = _place_of_generator(other)
+        if place is not None and _signature(other) == wanted:
+            return other, place
+    return function, None
+
+
+def _place_of_generator(function):
+    for place, argument in enumerate(function._schema.arguments):
+        if argument.name == "generator" and "Generator" in str(argument.type):
+            # One that can only be given by name has no place among those that have one.
+            return len(function._schema.arguments) if argument.kwarg_only else place
+    return None
+
+
+def _signature(function):
+    return [(a.name, str(a.type)) for a in function._schema.arguments if a.name != "generator"]
+
+
+def _device_of(args, kwargs):
+    """Return where an operator draws: where it says, or where its tensors are."""
+    if kwargs.get("device") is not None:
+        return torch.device(kwargs["device"])
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, torch.Tensor):
+            return value.device
+    return torch.device("cpu")
+
+
+def _draw_seed(generator):
+    return int(torch.randint(2**62, (), generator=generator))
+
+
+@contextmanager
+def _exchanged(generator, device=None):
+    """Give torch's global generator the state of another one, which takes it over afterwards.
+
+    The generators of accelerators are seeded from it, and given back as they were.
+    """
+    devices = [] if device is None or device.type != "cuda" else [device]
+    if device is None and torch.cuda.is_available():
+        devices = list(range(torch.cuda.device_count()))
+    own = torch.default_generator
+    with _global_state, torch.random.fork_rng(devices):
+        for each in devices:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(_draw_seed(generator))
+        own.set_state(generator.get_state())
+        try:
+            yield
+        finally:
+            generator.set_state(own.get_state())
+
+
+# -- the compiler --------------------------------------------------------------------------------
+
+
+def without_compiler(optimizer):
+    """Return a subclass of a torch optimizer that does not import torch's compiler.
+
+    torch wraps some methods of its optimizers to keep its compiler away from them. The first call
+    of one imports the compiler, which takes longer than many a fit, sets an environment variable
+    and adds a filter for warnings. The methods themselves do not need it.
+    """
+    methods = {}
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        methods[name] = inspect.unwrap(getattr(optimizer, name))
+    methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), methods)
+
+
+def tangents(function, x, directions):
+    """Yield the derivatives of a function along directions.
+
+    torch's own jvp imports its compiler's symbolic shapes, or it compiles scripts. Only a gradient
+    of one number does neither.
+
+    Parameters
+    ----------
+    function : callable
+    x : Tensor
+        Where the derivatives are taken.
+    directions : iterable of Tensor
+        Each can be multiplied by x.
+
+    Yields
+    ------
+    tangent : Tensor
+        Of the shape of ``function(x)``.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        out = function(x)
+        # The gradient by x is linear in these weights, which the tangents are the gradients by.
+        weight = torch.ones_like(out, requires_grad=True)
+        slope = None
+        if out.requires_grad:
+            (slope,) = torch.autograd.grad((out * weight).sum(), x, create_graph=True)
+    for direction in directions:
+        if slope is None:
+            yield torch.zeros_like(out)
+            continue
+        with torch.enable_grad():
+            total = (slope * direction).sum()
+        yield torch.autograd.grad(total, weight, retain_graph=True)[0]
+
+
+# Operators that are not part of torch's public interface: under torch.ops, or under torch itself.
+_PRIVATE_OPERATORS = {
+    "elu_backward": "aten.elu_backward.grad_input",
+    "gelu_backward": "aten.gelu_backward.grad_input",
+    "leaky_relu_backward": "aten.leaky_relu_backward.grad_input",
+    "mish_backward": "aten.mish_backward",
+    "sigmoid_backward": "aten.sigmoid_backward.grad_input",
+    "silu_backward": "aten.silu_backward.grad_input",
+    "softplus_backward": "aten.softplus_backward.grad_input",
+    "tanh_backward": "aten.tanh_backward.grad_input",
+    "threshold_backward": "aten.threshold_backward.grad_input",
+    "linear_pointwise": "mkldnn._linear_pointwise",
+    "adam": "_fused_adam_",
+    "adamw": "_fused_adamw_",
+}
+
+
+def private_operator(name):
+    """Return an operator by its name in `_PRIVATE_OPERATORS`, or None where torch lacks it."""
+    path = _PRIVATE_OPERATORS[name]
+    if path.startswith("mkldnn.") and not torch.backends.mkldnn.is_available():
+        return None
+    found: Any = torch.ops if "." in path else torch
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+# -- forked processes ----------------------------------------------------------------------------
+
+
+def _after_fork():
+    """Give a forked process locks that no thread holds which it does not have."""
+    global _first_use, _global_state, _is_forked
+    _first_use, _global_state = threading.RLock(), threading.RLock()
+    _is_forked = True
+    if _threads is not None:
+        _threads.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# -- devices and state ---------------------------------------------------------------------------
+
+
+def resolve_device(device):
+    """Return the name of a device that is there."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if str(device) == "auto":
+        return "cuda" if cuda else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f"The 'device' parameter must be 'auto', 'cpu', 'cuda', 'mps' or a torch.device, got "
+            f"{device!r}."
+        ) from error
+    if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
+        raise ValueError(f"device={device!r} is not available here; device='auto' takes what is.")
+    return str(device)
+
+
+def device_or_cpu(device):
+    """Return the name of a device, or "cpu" where it is not there."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return "cpu"
+
+
+def as_double(array):
+    # A copy: the array may be a read-only memory map, and the net's tensors are written to.
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
+
+
+def to_numpy(value: Any):
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().copy()
+    if isinstance(value, dict):
+        return {key: to_numpy(item) for key, item in value.items()}
+    return [to_numpy(item) for item in value] if isinstance(value, list) else value
+
+
+def to_torch(value: Any):
+    if isinstance(value, np.ndarray):
+        return torch.tensor(np.asarray(value))
+    if isinstance(value, dict):
+        return {key: to_torch(item) for key, item in value.items()}
+    return [to_torch(item) for item in value] if isinstance(value, list) else value

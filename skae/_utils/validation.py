@@ -1,0 +1,226 @@
+"""X as users have it, checked and as an array: tensors, datasets, frames, memory maps."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import check_array
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from .sklearn import _check_sample_weight, validate_data
+
+
+def float_type(X):
+    """Return the float type in which X is computed with: its own, or float64."""
+    return X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+
+
+@dataclass
+class Accepted:
+    """Which rows an estimator takes."""
+
+    sparse: bool
+    missing: bool
+    padding: bool
+    positive_only: bool
+
+
+def accepted(loss, architecture):
+    """Return which rows a loss and an architecture take, by what their kinds declare."""
+    padded = architecture.padded
+    return Accepted(
+        sparse=not padded and not loss.discrete,
+        missing=not padded and not loss.whole_rows,
+        padding=padded,
+        positive_only=loss.positive_only,
+    )
+
+
+def as_array_like(X):
+    """Return X as something that scikit-learn's validation knows.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix, torch.Tensor or torch.utils.data.Dataset
+        The items of a dataset are rows, or tuples that begin with them; it needs a length.
+
+    Returns
+    -------
+    X : array-like or sparse matrix
+        The memory of a tensor on the CPU is used as it is; the rows of a dataset are put together.
+
+    Raises
+    ------
+    TypeError
+        If a dataset cannot be indexed or has other items, or if a tensor is sparse.
+    """
+    if isinstance(X, TensorDataset):
+        X = X.tensors[0]
+    if isinstance(X, Dataset):
+        return _read(X)
+    return _as_array(X) if isinstance(X, torch.Tensor) else X
+
+
+def _as_array(tensor):
+    if tensor.layout != torch.strided:
+        raise TypeError(
+            f"X is a sparse tensor, of layout {tensor.layout}. Pass a scipy.sparse matrix, or "
+            "X.to_dense()."
+        )
+    # NumPy has no bfloat16, and float32 has all of its numbers
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return tensor.numpy(force=True)
+
+
+def _read(dataset):
+    """Return the rows of a dataset as an array."""
+    name = type(dataset).__name__
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise TypeError(
+            f"X is a dataset without a length or an index, {name}. Pass its chunks to partial_fit "
+            "instead."
+        )
+    X = None
+    for i in range(len(dataset)):
+        row = _row_of(dataset[i], name)
+        if X is None:
+            X = np.empty((len(dataset), *row.shape), float_type(row))
+        if row.shape != X.shape[1:]:
+            raise ValueError(
+                f"X is a dataset, {name}, whose rows have different shapes: {X.shape[1:]} and "
+                f"{row.shape}."
+            )
+        X[i] = row
+    return np.empty((0, 1)) if X is None else X
+
+
+def _row_of(item, name):
+    """Return the row that an item of a dataset is, or begins with."""
+    # a list of numbers is a row, a list of arrays a pair of row and target
+    if isinstance(item, tuple) or (isinstance(item, list) and item and np.ndim(item[0])):
+        item = item[0]
+    row = _as_array(item) if isinstance(item, torch.Tensor) else np.asarray(item)
+    if row.dtype.kind not in "biuf" or not row.ndim:
+        raise TypeError(
+            f"X is a dataset, {name}, whose items must be rows of numbers, or tuples that begin "
+            f"with them, got {item!r:.100}."
+        )
+    return row
+
+
+def check_sizes(params):
+    """Check what scikit-learn's constraints cannot: the entries of sequences."""
+    for name in ("hidden_layer_sizes", "input_shape"):
+        sizes = params[name]
+        for width in () if sizes is None or isinstance(sizes, str) else sizes:
+            if not isinstance(width, Integral) or width < 1:
+                raise ValueError(f"The {name!r} parameter must hold ints >= 1, got {sizes!r}.")
+
+
+def check_rows(estimator, X, accepted, reset=False, **check_params):
+    """Validate X, which may have the samples' shape, and return it as an array or CSR matrix.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameter ``input_shape``.
+    X : array-like, sparse matrix, torch.Tensor or torch.utils.data.Dataset
+    accepted : Accepted
+    reset : bool
+        Whether the estimator is to learn the number and the names of the features.
+    **check_params : dict
+        More parameters of scikit-learn's check.
+    """
+    X = as_array_like(X)
+    shape = None if estimator.input_shape is None else tuple(estimator.input_shape)
+    if getattr(X, "ndim", 2) > 2:
+        if shape is None or tuple(X.shape[1:]) != shape:
+            raise ValueError(
+                f"X has shape {tuple(X.shape)}: {type(estimator).__name__} takes a 2-D array, or "
+                f"samples of the shape given as input_shape (now {estimator.input_shape!r})."
+            )
+        X = X.reshape(len(X), -1)
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse="csr" if accepted.sparse else False,
+        # A memory map of numbers must not be converted as a whole.
+        dtype=None if _is_map_of_numbers(X) else [np.float64, np.float32],
+        reset=reset,
+        ensure_all_finite="allow-nan" if accepted.missing or accepted.padding else True,
+        **check_params,
+    )
+    if reset and shape is not None and X.shape[1] != np.prod(shape):
+        raise ValueError(
+            f"X has {X.shape[1]} features, but input_shape={shape} has {np.prod(shape)}."
+        )
+    if accepted.padding:
+        _check_padding(X, shape or (X.shape[1],))
+    return _one_entry_each(X) if sparse.issparse(X) else X
+
+
+def check_weighted_rows(estimator, X, sample_weight, accepted, reset):
+    """Validate what a fit is given, and return it."""
+    X = check_rows(estimator, X, accepted, reset=reset, ensure_min_samples=2)
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        if not sample_weight.any():
+            raise ValueError(
+                "Sample weights must contain at least one non-zero number, but all are zero."
+            )
+    return X, sample_weight
+
+
+def as_matrix(X):
+    """Return X as a 2-D array or CSR matrix of floats, without an estimator that knows of it."""
+    X = as_array_like(X)
+    X = X.reshape(len(X), -1) if getattr(X, "ndim", 2) > 2 else X
+    dtype = [np.float64, np.float32]
+    return check_array(X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan")
+
+
+def _is_map_of_numbers(X):
+    return isinstance(X, np.memmap) and X.dtype.kind in "iufb"
+
+
+def _one_entry_each(X):
+    """Return a CSR matrix in which no entry is stored in parts; X itself stays as it is."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _check_padding(X, shape):
+    """Check that what is NaN is the end of a sequence that has a beginning."""
+    missing = np.isnan(X)
+    if not missing.any():
+        return
+    missing = missing.reshape(len(X), shape[0], -1)
+    steps = missing.all(2)
+    if (
+        (missing.any(2) != steps).any()
+        or steps[:, 0].any()
+        or (steps[:, :-1] & ~steps[:, 1:]).any()
+    ):
+        raise ValueError(
+            "X contains NaN elsewhere than in whole steps at the end of a sequence, which is what "
+            f"marks a shorter sequence of input_shape={shape}. Impute the others first."
+        )
+
+
+@contextmanager
+def unchanged_by_errors(estimator):
+    """Give an estimator back the attributes that it had, where an error leaves the block."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
