@@ -1,28 +1,54 @@
 """The autoencoder as an anomaly detector: IsolationForest's interface."""
 
-from numbers import Real
+import copy
+import math
+from numbers import Integral, Real
 
 import numpy as np
+import torch
 from scipy.stats import false_discovery_control
-from sklearn.base import OutlierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from ._attribution import mean_row
-from ._calibration import Calibration, RecentRows
-from ._coding import CodingMixin
-from ._compat import _fit_context
-from ._crossfit import CrossFit
-from ._distributed import together, world
-from ._merging import merge_rows
-from ._parameters import DetectorParameters
-from ._runtime import one_thread
+from ._anomaly.attribution import mean_row
+from ._anomaly.calibration import Calibration, RecentRows
+from ._anomaly.crossfit import CrossFit
+from ._data.rows import n_batches, resolve_batch_size
+from ._data.selection import merge_rows
+from ._fit import (
+    PARAMETER_CONSTRAINTS,
+    new_generator,
+    resolve_architecture,
+)
+from ._utils.registry import constraints, declared, resolve
+from ._utils.sklearn import Interval, StrOptions, _fit_context
+from ._utils.torch import limit_threads
+from ._utils.validation import (
+    accepted,
+    check_rows,
+    check_sizes,
+    check_weighted_rows,
+    unchanged_by_errors,
+)
+from .architectures import Architecture
+from .corruptions import Corruption
+from .losses import Loss
+from .optimizers import Optimizer
+from .penalties import Penalty
+from .schedules import Schedule
+from .scorings import Scoring
 
 # contamination="auto"
-_SHARE = 0.05
+_CONTAMINATION = 0.05
+# What max_iter="auto" aims at: a net that has learnt the bulk of the rows and not the others.
+_STEPS, _MOST_EPOCHS = 150, 30
+# learning_rate="auto", as a multiple of the optimizer's own: there are few steps to take.
+_RATE = 4.0
 
 
 class AutoencoderAnomalyDetector(
-    CodingMixin, TransformerMixin, OutlierMixin, DetectorParameters, auto_wrap_output_keys=None
+    TransformerMixin, OutlierMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Anomaly detection with autoencoders, a robust distance and calibrated thresholds.
 
@@ -103,7 +129,8 @@ class AutoencoderAnomalyDetector(
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
-        Cloned before use. They see the epochs and the batches of the training.
+        Callbacks of skorch, or pairs of a name and one. The objects given are used, not copies,
+        by each net's training in turn. See :ref:`skorch-net`.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
@@ -119,9 +146,12 @@ class AutoencoderAnomalyDetector(
     ----------
     offset_ : float
         The threshold: ``decision_function`` is ``score_samples - offset_``.
-    estimators_ : list of AutoencoderTransformer
-        The nets, each trained on the rows of its fold. ``transform``, ``inverse_transform``
-        and ``reconstruct`` are the first one's.
+    models_ : list of Autoencoder
+        The autoencoders, each trained on the rows of its fold, with ``encode``, ``decode`` and
+        ``reconstruct``. ``transform``, ``inverse_transform`` and ``reconstruct`` are the first
+        one's.
+    nets_ : list of skorch.NeuralNet
+        The skorch nets that trained them.
     scorings_ : list of Scoring
         The fitted scorings, one a net.
     centre_ : ndarray of shape (n_features,)
@@ -140,7 +170,7 @@ class AutoencoderAnomalyDetector(
 
     Notes
     -----
-    A training row is known again by its values, and its score is the mean over the nets that were
+    A training row is recognised by its values, and its score is the mean over the nets that were
     not trained on it; any other row's is the mean over all nets. That makes ``fit_predict`` as
     honest as ``predict``, and flags exactly the share `contamination` of the training rows, ties
     aside. The least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the
@@ -182,6 +212,79 @@ class AutoencoderAnomalyDetector(
     >>> int(detector.predict(odd)[0]), int(np.argmin(detector.explain(odd)))
     (-1, 6)
     """
+
+    _parameter_constraints: dict = {
+        **PARAMETER_CONSTRAINTS,
+        "n_components": [StrOptions({"auto"}), *PARAMETER_CONSTRAINTS["n_components"]],
+        "scoring": constraints(Scoring),
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components: int | float | str | None = "auto",
+        *,
+        scoring: str | Scoring = "mahalanobis",
+        contamination: float | str = "auto",
+        n_folds: int = 3,
+        architecture: str | Architecture | type | tuple = "dense",
+        hidden_layer_sizes: tuple[int, ...] | str = "auto",
+        activation: str = "silu",
+        input_shape: tuple[int, ...] | None = None,
+        penalty: str | Penalty | None = None,
+        corruption: str | Corruption | None = None,
+        loss: str | Loss = "squared_error",
+        init: str = "random",
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | str = "auto",
+        schedule: str | Schedule | None = "one_cycle",
+        alpha: float = 0.0,
+        gradient_clip: float | None = 0.1,
+        trim: float = 0.5,
+        batch_size: int | str | None = 128,
+        max_iter: int | str = "auto",
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        warm_start: bool = False,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        distributed: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.n_components = n_components
+        self.scoring = scoring
+        self.contamination = contamination
+        self.n_folds = n_folds
+        self.architecture = architecture
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.input_shape = input_shape
+        self.penalty = penalty
+        self.corruption = corruption
+        self.loss = loss
+        self.init = init
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.alpha = alpha
+        self.gradient_clip = gradient_clip
+        self.trim = trim
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.distributed = distributed
+        self.random_state = random_state
+        self.verbose = verbose
 
     # -- fit -------------------------------------------------------------------------------------
 
@@ -235,41 +338,137 @@ class AutoencoderAnomalyDetector(
         """
         return self._fit(X, sample_weight, one_pass=True)
 
-    @together
     def _fit(self, X, sample_weight, one_pass):
         resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
-        self._check_sizes()
-        X, sample_weight = self._check_fit_input(X, sample_weight, reset=not resumed)
-        world().check_input(self, X, sample_weight, resumed)
-        if not resumed:
-            # A fit that fails must not leave half of itself beside the last one.
-            vars(self).pop("offset_", None)
-            self._crossfit = CrossFit(self.n_folds, self._new_generator())
-        if not (resumed and one_pass):
-            self._recent = RecentRows()
-        with one_thread():
-            index, weight = merge_rows(X, sample_weight)
-            rows = np.ascontiguousarray(X[index], dtype=np.float64)
-            if weight is None:
-                total = len(X) if sample_weight is None else sample_weight.sum()
-                weight = np.full(len(rows), total / len(rows))
-            self._crossfit.train(rows, weight, self._net_params, one_pass)
+        with unchanged_by_errors(self):
+            check_sizes(self.get_params(deep=False))
+            X, sample_weight = check_weighted_rows(
+                self, X, sample_weight, self._accepted(), reset=not resumed
+            )
+            if resumed:
+                crossfit = self._crossfit.copy()
+            else:
+                crossfit = CrossFit(self.n_folds, new_generator(self))
+            recent = copy.copy(self._recent) if resumed and one_pass else RecentRows()
+            with limit_threads(1):
+                index, weight = merge_rows(X, sample_weight)
+                rows = np.ascontiguousarray(X[index], dtype=np.float64)
+                if weight is None:
+                    total = len(X) if sample_weight is None else sample_weight.sum()
+                    weight = np.full(len(rows), total / len(rows))
+            crossfit.train(rows, weight, self._net_params, one_pass)
             if one_pass:
-                rows, weight = self._recent.add(rows, weight, self._crossfit.generator)
-            self._calibrate(rows, weight)
+                rows, weight = recent.add(rows, weight, crossfit.generator)
+            with limit_threads(1):
+                crossfit.fit_scorings(rows, weight, self.scoring)
+            scores = -crossfit.distances(rows)
+            calibration = Calibration(scores, weight)
+            normal = scores >= calibration.threshold(0.5)
+            auto = self.contamination == "auto"
+            fraction = _CONTAMINATION if auto else self.contamination
+        self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
+        self.centre_ = mean_row(rows[normal], weight[normal])
+        self.offset_ = float(calibration.threshold(fraction))
+        self.n_iter_ = max(fit.history[-1]["epoch"] for fit in crossfit.fits)
         return self
 
-    def _calibrate(self, rows, weight):
-        crossfit = self._crossfit
-        crossfit.learn_usual(rows, weight, self.scoring)
-        self.estimators_, self.scorings_ = crossfit.estimators, crossfit.scorings
-        self.n_iter_ = max(net.n_iter_ for net in self.estimators_)
-        scores = -crossfit.distances(rows)
-        self._calibration = Calibration(scores, weight)
-        normal = scores >= self._calibration.threshold(0.5)
-        self.centre_ = mean_row(rows[normal], weight[normal])
-        share = _SHARE if self.contamination == "auto" else self.contamination
-        self.offset_ = float(self._calibration.threshold(share))
+    def _net_params(self, n_rows):
+        """Return the parameters of a net that trains on some rows."""
+        architecture = resolve_architecture(self.architecture)
+        own = {"scoring", "contamination", "n_folds", "random_state"}
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
+        if isinstance(self.hidden_layer_sizes, str):
+            sizes = architecture.default_sizes
+            params["hidden_layer_sizes"] = tuple(width // 2 for width in sizes)
+        if self.n_components == "auto":
+            params["n_components"] = max(1, round(math.sqrt(self.n_features_in_)))
+        if self.learning_rate == "auto":
+            rate = resolve(Optimizer, self.optimizer).default_learning_rate
+            params["learning_rate"] = _RATE * architecture.rate * rate
+        if self.max_iter == "auto":
+            size = resolve_batch_size(self.batch_size, n_rows)
+            params["max_iter"] = min(_MOST_EPOCHS, math.ceil(_STEPS / n_batches(n_rows, size)))
+        return params
+
+    @property
+    def models_(self):
+        return [fit.model for fit in self._of_fitted("fits")]
+
+    @property
+    def nets_(self):
+        return [fit.net for fit in self._of_fitted("fits")]
+
+    @property
+    def scorings_(self):
+        return self._of_fitted("scorings")
+
+    def _of_fitted(self, name):
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
+        return getattr(self._crossfit, name)
+
+    # -- rows to codes and back ------------------------------------------------------------------
+
+    def transform(self, X) -> np.ndarray:
+        """Return the codes of X.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            In X's own float type.
+        """
+        check_is_fitted(self)
+        return self.models_[0].encode(self._check(X))
+
+    def inverse_transform(self, X) -> np.ndarray:
+        """Return the reconstructions that belong to codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            In the codes' own float type.
+
+        Raises
+        ------
+        ValueError
+            If the codes do not have ``n_components_`` columns.
+        """
+        check_is_fitted(self)
+        model = self.models_[0]
+        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if Z.shape[1] != model.n_components:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} has codes of "
+                f"{model.n_components}."
+            )
+        return model.decode(Z, self.n_features_in_)
+
+    def reconstruct(self, X) -> np.ndarray:
+        """Return X as the autoencoder sees it: encoded and decoded.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
+            NaN in the padding of shorter sequences.
+        """
+        check_is_fitted(self)
+        return self.models_[0].reconstruct(self._check(X))
 
     # -- scores ----------------------------------------------------------------------------------
 
@@ -287,7 +486,7 @@ class AutoencoderAnomalyDetector(
             Minus the distance that `scoring` defines, in float64: higher is more normal.
         """
         check_is_fitted(self)
-        return -self._crossfit.distances(self._check_rows(X))
+        return -self._crossfit.distances(self._check(X))
 
     def decision_function(self, X) -> np.ndarray:
         """Return by how much the rows of X are on the normal side of the threshold.
@@ -319,7 +518,7 @@ class AutoencoderAnomalyDetector(
             lower: small for anomalies, and uniform for rows like the training ones.
         """
         check_is_fitted(self)
-        X = self._check_rows(X)
+        X = self._check(X)
         return self._calibration.p_values(-self._crossfit.distances(X), self._crossfit.knows(X))
 
     def predict(self, X, fdr=None) -> np.ndarray:
@@ -378,7 +577,7 @@ class AutoencoderAnomalyDetector(
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
         check_is_fitted(self)
-        contributions = -self._crossfit.contributions(self._check_rows(X), self.centre_)
+        contributions = -self._crossfit.contributions(self._check(X), self.centre_)
         if keep_shape and self.input_shape is not None:
             return contributions.reshape(-1, *self.input_shape)
         library = type(X).__module__.partition(".")[0]
@@ -388,9 +587,28 @@ class AutoencoderAnomalyDetector(
             return type(X)(contributions, schema=list(X.columns))
         return contributions
 
-    @property
-    def _autoencoder(self):
-        return self.estimators_[0]
+    # -- scikit-learn's protocols ----------------------------------------------------------------
+
+    def _check(self, X):
+        return check_rows(self, X, self._accepted())
+
+    def _accepted(self):
+        """Return which rows are taken: what a row has not, its score leaves out.
+
+        But a sequence's end is no entry to complete, and sparse rows have no residual.
+        """
+        allowed = accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
+        allowed.sparse = allowed.padding = False
+        return allowed
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        allowed = self._accepted()
+        tags.input_tags.positive_only = allowed.positive_only
+        tags.input_tags.sparse = allowed.sparse
+        tags.input_tags.allow_nan = allowed.missing
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "offset_")
+        return "offset_" in vars(self)

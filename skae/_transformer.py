@@ -1,23 +1,52 @@
 """The autoencoder as a transformer: PCA's interface."""
 
+from numbers import Integral
+
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _data, metrics
-from ._base import BaseAutoencoder
-from ._coding import CodingMixin
-from ._compat import _check_sample_weight, _fit_context
-from ._generation import GenerationMixin
+from . import metrics
+from ._data.rows import dense_rows, row_blocks
+from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
+from ._utils.registry import declared
+from ._utils.sklearn import _check_sample_weight, _fit_context
+from ._utils.torch import limit_threads
+from ._utils.validation import (
+    accepted,
+    check_rows,
+    check_sizes,
+    check_weighted_rows,
+    unchanged_by_errors,
+)
+from .architectures import Architecture
+from .corruptions import Corruption
+from .losses import Likelihood, Loss
+from .optimizers import Optimizer
+from .penalties import EncodedBatch, Penalty
+from .schedules import Schedule
+
+# A mixture of at most so many normal distributions, each of at least so many codes.
+_MOST_COMPONENTS, _FEWEST_CODES = 10, 20
 
 
-class AutoencoderTransformer(
-    CodingMixin,
-    GenerationMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseAutoencoder,
-):
+def _has_bound(self):
+    """Return whether the loss is a bound of the likelihood, or say why not."""
+    loss = declared(Loss, self.loss)
+    kind = loss if isinstance(loss, type) else type(loss)
+    if not declared(Penalty, self.penalty).bound or not issubclass(kind, Likelihood):
+        raise AttributeError(
+            "score_samples needs a bound of the likelihood: penalty='variational' and a loss that "
+            f"is one, but here are penalty={self.penalty!r} and loss={self.loss!r}."
+        )
+    return True
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Nonlinear dimensionality reduction that starts as PCA and only gets better.
 
     An encoder maps a sample to a code of `n_components` numbers and a decoder maps the code back.
@@ -93,7 +122,8 @@ class AutoencoderTransformer(
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
-        Cloned before use. They see the epochs and the batches of the training.
+        Callbacks of skorch, or pairs of a name and one. The objects given are used, not copies.
+        See :ref:`skorch-net`.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
@@ -108,8 +138,9 @@ class AutoencoderTransformer(
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        Derivative of the reconstruction by the code, averaged over (at most 256) training rows: the
-        loadings. PCA's at ``max_iter=0``.
+        The loadings: the derivative of the reconstruction by the code, averaged over (at most 256)
+        training rows. PCA's where the start was kept, as at ``max_iter=0``. Computed when it is
+        first asked for, as it takes one derivative for each component.
     mean_ : ndarray of shape (n_features,)
         Mean of the training rows.
     n_components_ : int
@@ -129,7 +160,9 @@ class AutoencoderTransformer(
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.
     net_ : skorch.NeuralNet
-        The skorch net that trained it.
+        The skorch net that trained it, with a copy of the module in float32: its ``predict``
+        returns reconstructions of rows of X, and it can be trained on, saved and loaded. See
+        :ref:`skorch-net`.
     n_features_in_ : int
         Number of features of X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -168,8 +201,14 @@ class AutoencoderTransformer(
     ``inverse_transform(transform(X))`` has a value for each. Only the tails of a recurrent net's
     sequences are left as they are. See :doc:`/missing`.
 
-    ``fit`` runs on one thread. On small nets that is as fast, and the result depends neither on the
-    number of cores nor on ``n_jobs``.
+    A step of ``fit`` runs on one thread where it is small, and on as many as torch has
+    (``torch.get_num_threads()``, a process's part of the cores within a parallel search) where a
+    forward pass of a batch takes more than some thirty million multiplications. The same seed gives
+    the same bits at the same number of threads; for the smaller steps, at any. What is predicted
+    does not depend on the number of threads.
+
+    An error in ``fit`` or ``partial_fit``, and Ctrl-C, leave the estimator as it was before the
+    call.
 
     ``partial_fit`` trains on its rows once, at half of `learning_rate`; the mean, the scale and the
     start are those of the first call. What it predicts with is a running mean of the weights, most
@@ -198,6 +237,69 @@ class AutoencoderTransformer(
     True
     """
 
+    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
+
+    def __init__(
+        self,
+        n_components: int | float | None = 2,
+        *,
+        architecture: str | Architecture | type | tuple = "dense",
+        hidden_layer_sizes: tuple[int, ...] | str = "auto",
+        activation: str = "silu",
+        input_shape: tuple[int, ...] | None = None,
+        penalty: str | Penalty | None = None,
+        corruption: str | Corruption | None = "residual",
+        loss: str | Loss = "squared_error",
+        init: str = "pca",
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | str = "auto",
+        schedule: str | Schedule | None = "one_cycle",
+        alpha: float = 0.0,
+        gradient_clip: float | None = 1.0,
+        trim: float = 0.0,
+        batch_size: int | str | None = "auto",
+        max_iter: int | str = "auto",
+        tol: float = 1e-4,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 100,
+        warm_start: bool = False,
+        callbacks: list | None = None,
+        device: str | torch.device = "auto",
+        distributed: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self.n_components = n_components
+        self.architecture = architecture
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.input_shape = input_shape
+        self.penalty = penalty
+        self.corruption = corruption
+        self.loss = loss
+        self.init = init
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.alpha = alpha
+        self.gradient_clip = gradient_clip
+        self.trim = trim
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.distributed = distributed
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fit -------------------------------------------------------------------------------------
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
         """Fit the autoencoder to X.
@@ -221,7 +323,7 @@ class AutoencoderTransformer(
         ValueError
             If X or a parameter is not allowed, or if the training diverges.
         """
-        return self._fit(X, sample_weight)
+        return self._fit(X, sample_weight, one_pass=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
@@ -248,6 +350,116 @@ class AutoencoderTransformer(
         """
         return self._fit(X, sample_weight, one_pass=True)
 
+    def _fit(self, X, sample_weight, one_pass):
+        """Fit to X from the start, from the last fit, or with one pass more."""
+        resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
+        with unchanged_by_errors(self):
+            params = self.get_params(deep=False)
+            check_sizes(params)
+            X, sample_weight = check_weighted_rows(
+                self, X, sample_weight, self._accepted(), reset=not resumed
+            )
+            previous = self._fitted if resumed else None
+            if resumed and one_pass:
+                settings = previous.settings.for_another_pass(self.batch_size)
+            else:
+                settings = Settings(params)
+            fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass)
+        self._fitted = fitted
+        row = fitted.history[fitted.best]
+        self.n_components_ = fitted.model.n_components
+        self.mean_ = fitted.model.standardization.mean
+        self.history_ = fitted.history
+        self.n_iter_ = fitted.history[-1]["epoch"]
+        self.best_iter_ = fitted.best
+        self.loss_ = row.get("valid_loss", row["train_loss"])
+        self.architecture_ = fitted.model.architecture
+        self.loss_function_ = fitted.model.loss
+        self.penalty_ = fitted.model.penalty
+        self.corruption_ = fitted.settings.corruption
+        self.optimizer_ = fitted.settings.optimizer
+        self.schedule_ = fitted.settings.schedule
+        return self
+
+    @property
+    def components_(self):
+        return self._of_fitted("model").components()
+
+    @property
+    def module_(self):
+        return self._of_fitted("model").module
+
+    @property
+    def net_(self):
+        return self._of_fitted("net")
+
+    def _of_fitted(self, name):
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
+        return getattr(self._fitted, name)
+
+    # -- rows to codes and back ------------------------------------------------------------------
+
+    def transform(self, X) -> np.ndarray:
+        """Return the codes of X.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            In X's own float type.
+        """
+        check_is_fitted(self)
+        return self._fitted.model.encode(check_rows(self, X, self._accepted()))
+
+    def inverse_transform(self, X) -> np.ndarray:
+        """Return the reconstructions that belong to codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            In the codes' own float type.
+
+        Raises
+        ------
+        ValueError
+            If the codes do not have ``n_components_`` columns.
+        """
+        check_is_fitted(self)
+        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        if Z.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components_="
+                f"{self.n_components_}."
+            )
+        return self._fitted.model.decode(Z, self.n_features_in_)
+
+    def reconstruct(self, X) -> np.ndarray:
+        """Return X as the autoencoder sees it: encoded and decoded.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
+            NaN in the padding of shorter sequences.
+        """
+        check_is_fitted(self)
+        return self._fitted.model.reconstruct(check_rows(self, X, self._accepted()))
+
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
 
@@ -268,30 +480,204 @@ class AutoencoderTransformer(
             ``loss="categorical_cross_entropy"``, the share of the tokens that are reconstructed.
         """
         check_is_fitted(self)
-        X = self._check_rows(X)
+        model = self._fitted.model
+        X = check_rows(self, X, self._accepted())
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        if self.loss_function_.discrete:
-            right = np.where(np.isnan(X), np.nan, self._map(self._rebuild, X, X.shape[1]) == X)
+        if model.loss.discrete:
+            right = np.where(np.isnan(X), np.nan, model.reconstruct(X) == X)
             return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
 
-        def blocks(rebuild):
-            for part in _data.row_blocks(*X.shape):
-                rows = _data.dense_rows(X, part).astype(np.float64, copy=False)
+        def blocks(reconstruct):
+            for part in row_blocks(*X.shape):
+                rows = dense_rows(X, part)
                 weight = None if sample_weight is None else sample_weight[part]
-                yield rows, rebuild(_data.dense_rows(X, part)), weight
+                yield rows.astype(np.float64, copy=False), reconstruct(rows), weight
 
-        return metrics.explained_share(
-            lambda: blocks(lambda rows: None), lambda: blocks(self._rebuild)
+        return metrics.explained_variance_of_blocks(
+            lambda: blocks(lambda rows: None), lambda: blocks(model.reconstruct)
         )
 
-    # scikit-learn's set_output wraps what stands in the class itself.
-    transform = CodingMixin.transform
+    # -- generation ------------------------------------------------------------------------------
 
-    @property
-    def _autoencoder(self):
-        return self
+    def sample(self, n_samples=1, random_state=None) -> np.ndarray:
+        """Return new rows.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the codes.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The reconstructions of codes drawn from the prior, with a penalty that has one
+            ("variational", "adversarial", "mmd"); else from a mixture of at most ten normal
+            distributions, fitted to the codes of (at most 2,000) training rows. In float64, without
+            the noise that a likelihood would add.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is not an int >= 1.
+        """
+        check_is_fitted(self)
+        _check_count("n_samples", n_samples)
+        random = check_random_state(random_state)
+        model = self._fitted.model
+        if model.penalty is not None and model.penalty.prior:
+            Z = random.normal(size=(n_samples, model.n_components))
+            Z *= model.module.spread.numpy() * model.scale
+        else:
+            Z = _mixture(model.codes * model.scale, random).sample(n_samples)[0]
+            # the mixture's own order is by component
+            random.shuffle(Z)
+        return model.decode(Z, self.n_features_in_)
+
+    def interpolate(self, a, b, n_steps=10) -> np.ndarray:
+        """Return the rows between pairs of rows, evenly spaced along the line between their codes.
+
+        Parameters
+        ----------
+        a, b : array-like of shape (n_features,) or (n_samples, n_features)
+            Where to begin and where to end; in the samples' shape, `input_shape`, too.
+        n_steps : int, default=10
+            How many rows, the reconstructions of a and b among them.
+
+        Returns
+        -------
+        path : ndarray of shape (n_steps, n_features) or (n_samples, n_steps, n_features)
+            In X's own float type.
+
+        Raises
+        ------
+        ValueError
+            If a and b differ in shape, or if `n_steps` is not an int >= 2.
+        """
+        check_is_fitted(self)
+        _check_count("n_steps", n_steps, least=2)
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape:
+            raise ValueError(f"a and b must have one shape, got {a.shape} and {b.shape}.")
+        one = a.shape in ((self.n_features_in_,), tuple(self.input_shape or ()))
+        model, allowed = self._fitted.model, self._accepted()
+        ends = (check_rows(self, x[None] if one else x, allowed) for x in (a, b))
+        start, end = map(model.encode, ends)
+        steps = np.linspace(0, 1, n_steps, dtype=start.dtype)[:, None]
+        codes = (1 - steps) * start[:, None] + steps * end[:, None]
+        path = model.decode(codes.reshape(-1, codes.shape[2]), self.n_features_in_)
+        path = path.reshape(len(start), n_steps, -1)
+        return path[0] if one else path
+
+    @available_if(_has_bound)
+    def score_samples(self, X, n_draws=16) -> np.ndarray:
+        """Return a lower bound of the log likelihood of the rows of X.
+
+        Only with ``penalty="variational"`` and a loss that is a likelihood.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+            The data.
+        n_draws : int, default=16
+            Codes drawn for each row; the same noise for every row.
+
+        Returns
+        -------
+        bound : ndarray of shape (n_samples,)
+            The evidence lower bound in nats, in float64. Densities are in the units of X.
+
+        Raises
+        ------
+        ValueError
+            If `n_draws` is not an int >= 1.
+
+        Notes
+        -----
+        A squared error is a normal likelihood and an absolute error a Laplace one, each with the
+        scale that the training rows have at the end of the fit.
+        """
+        check_is_fitted(self)
+        _check_count("n_draws", n_draws)
+
+        model = self._fitted.model
+
+        def bound(rows):
+            x = model.standardized(rows.astype(np.float64))
+            found = _lower_bound(model, x, n_draws)
+            if model.loss.identity:
+                found -= (~torch.isnan(x)).sum(1, dtype=x.dtype) * np.log(model.scale)
+            return found[:, None]
+
+        X = check_rows(self, X, self._accepted())
+        return model.map_rows(bound, X, 1, np.float64)[:, 0]
+
+    # -- scikit-learn's protocols ----------------------------------------------------------------
+
+    def _accepted(self):
+        return accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        allowed = self._accepted()
+        tags.input_tags.positive_only = allowed.positive_only
+        tags.input_tags.sparse = allowed.sparse
+        tags.input_tags.allow_nan = allowed.missing
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return "_fitted" in vars(self)
 
     @property
     def _n_features_out(self):
         return self.n_components_
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "_fitted" in state:
+            state["_fitted"] = state["_fitted"].to_state()
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_fitted" in state:
+            self._fitted = Fitted.from_state(state["_fitted"])
+
+
+def _check_count(name, value, least=1):
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"The {name!r} parameter must be an int >= {least}, got {value!r}.")
+
+
+def _mixture(codes, random):
+    """Return a mixture of normal distributions fitted to codes."""
+    n_components = max(1, min(_MOST_COMPONENTS, len(codes) // _FEWEST_CODES))
+    with limit_threads(1):
+        # codes that are all the same have no spread to take a fraction of
+        floor = max(1e-6 * codes.var(axis=0).max(), 1e-12)
+        mixture = GaussianMixture(n_components, reg_covar=floor, random_state=0)
+        mixture.fit(codes if len(codes) > 1 else np.repeat(codes, 2, axis=0))
+    return mixture.set_params(random_state=random)
+
+
+@torch.no_grad()
+def _lower_bound(model, x, n_draws):
+    """Return the evidence lower bound of each of some standardized rows, in units of these.
+
+    Every row gets the same draws of the standard normal distribution, so that its figure does not
+    depend on the rows beside it.
+    """
+    module, penalty = model.module, model.penalty
+    target = module.target(x)
+    total = torch.zeros(len(x), dtype=x.dtype)
+    batch = EncodedBatch.of(module.complete(x), module, None)
+    normal = torch.Generator().manual_seed(0)
+    for _ in range(n_draws):
+        row = torch.randn(1, module.n_components, generator=normal, dtype=x.dtype)
+        batch.noise = lambda *shape, row=row: row.expand(shape)
+        eta = module.decode(penalty.draw(batch))
+        total += model.loss.total_log_likelihood(eta, target, model.noise)
+    return total / n_draws - penalty.divergence(batch)

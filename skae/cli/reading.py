@@ -1,4 +1,4 @@
-"""Tables for the command line: scikit-learn's by name, or a file."""
+"""The tables that the commands read: files, and data sets of scikit-learn."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,14 +7,28 @@ import numpy as np
 from sklearn import datasets
 
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+DATA_HELP = f"{', '.join(SETS)}, or the path of a CSV, Parquet or .npy file"
 
 
 class InputError(Exception):
-    """What the user gave cannot be read; the message is one line that says why."""
+    """An error in what the user passed to a command. The message is a single line."""
 
 
-class Table(NamedTuple):
-    """Rows of numbers, their columns, their target if any, and their shape if they are images."""
+class InputTable(NamedTuple):
+    """A table of numbers.
+
+    Parameters
+    ----------
+    name : str
+        The name of the data set or of the file.
+    X : ndarray of shape (n_rows, n_columns)
+    y : ndarray of shape (n_rows,) or None
+        The target, if there is one.
+    image_shape : (int, int) or None
+        Height and width if the rows are images.
+    columns : list of str
+        The names of the columns of X.
+    """
 
     name: str
     X: np.ndarray
@@ -24,7 +38,7 @@ class Table(NamedTuple):
 
 
 def read(data, target=None):
-    """Return the table that a name or a path stands for.
+    """Read a data set of scikit-learn or a file.
 
     Parameters
     ----------
@@ -35,18 +49,20 @@ def read(data, target=None):
 
     Returns
     -------
-    table : Table
+    table : InputTable
 
     Raises
     ------
     InputError
-        If there is no such file or column, or if the table is not one of finite numbers.
+        If there is no such file or column, or if the table has anything but finite numbers.
     """
     if data in SETS:
         return _read_set(data, target)
     path = Path(data)
     if not path.is_file():
-        raise InputError(f"no file {data!r}, and no set of that name; sets: {', '.join(SETS)}")
+        raise InputError(
+            f"no file {data!r}, and no data set with that name; sets: {', '.join(SETS)}"
+        )
     readers = {".csv": _read_frame, ".parquet": _read_frame, ".npy": _read_npy}
     if path.suffix not in readers:
         raise InputError(f"{data}: the ending must be one of {', '.join(readers)}")
@@ -57,7 +73,7 @@ def read(data, target=None):
         )
     if not np.isfinite(X).all():
         raise InputError(f"{data}: {int((~np.isfinite(X)).sum())} entries are missing or infinite")
-    return Table(path.name, X, y, None, columns)
+    return InputTable(path.name, X, y, None, columns)
 
 
 def _read_set(name, target):
@@ -67,8 +83,8 @@ def _read_set(name, target):
     y = bunch.target if target or name != "diabetes" else None
     columns = list(bunch.feature_names)
     if hasattr(bunch, "images"):
-        return Table(name, bunch.data / bunch.images.max(), y, bunch.images.shape[1:], columns)
-    return Table(name, bunch.data, y, None, columns)
+        return InputTable(name, bunch.data / bunch.images.max(), y, bunch.images.shape[1:], columns)
+    return InputTable(name, bunch.data, y, None, columns)
 
 
 def _read_npy(path, target):
@@ -105,7 +121,9 @@ def _read_frame(path, target):
             raise InputError(f"{path}: no column {target!r}; columns: {names}")
         y = frame.pop(target)
         if y.isna().any():
-            raise InputError(f"{path}: the target {target!r} has {int(y.isna().sum())} gaps")
+            raise InputError(
+                f"{path}: the target {target!r} has {int(y.isna().sum())} missing values"
+            )
         y = y.to_numpy()
     text = [str(name) for name in frame if not pandas.api.types.is_numeric_dtype(frame[name])]
     if text:

@@ -48,17 +48,17 @@ def _order(rows, kept):
     order = np.arange(len(kept))
     starts = np.zeros(len(kept), bool)
     starts[:1] = True
-    tied, place = np.arange(len(kept)), 0
-    while place < rows.n_places and len(tied):
+    tied, start = np.arange(len(kept)), 0
+    while start < rows.n_columns and len(tied):
         width = max(1, _KEY_BYTES // (rows.itemsize * len(tied)))
-        keys = rows.keys(kept[order[tied]], place, min(place + width, rows.n_places))
+        keys = rows.keys(kept[order[tied]], start, min(start + width, rows.n_columns))
         keys = np.unique(keys, return_inverse=True)[1]
         group = np.cumsum(starts)[tied]
         within = np.lexsort((keys, group))
         order[tied] = order[tied][within]
         keys = keys[within]
         starts[tied[1:]] |= (np.diff(keys) != 0) | (np.diff(group) != 0)
-        place += width
+        start += width
         ends = np.append(starts[1:], True)
         tied = np.flatnonzero(~(starts & ends))
     return order, starts
@@ -69,7 +69,7 @@ class _Columns:
 
     def __init__(self, X):
         self.X = X
-        self.n_places = X.shape[1]
+        self.n_columns = X.shape[1]
         self.itemsize = X.itemsize if X.dtype.kind == "f" else 8
 
     def keys(self, index, start, stop):
@@ -92,14 +92,14 @@ class _Stored:
             X.eliminate_zeros()
         self.X = X
         self.counts = np.diff(X.indptr)
-        self.n_places = int(self.counts.max(initial=0))
+        self.n_columns = int(self.counts.max(initial=0))
         self.itemsize = 16
 
     def keys(self, index, start, stop):
         """Return a key of some stored entries for each of some rows; keys sort as the rows do."""
-        places = np.arange(start, stop)
-        there = places < self.counts[index][:, None]
-        at = np.where(there, self.X.indptr[index].astype(np.int64)[:, None] + places, 0)
+        positions = np.arange(start, stop)
+        there = positions < self.counts[index][:, None]
+        at = np.where(there, self.X.indptr[index].astype(np.int64)[:, None] + positions, 0)
         value = np.where(there, self.X.data[at], 0).astype(np.float64)
         left = np.where(there, float(self.X.shape[1]) - self.X.indices[at], 0)
         # NaN comes last, as among dense rows
@@ -124,6 +124,11 @@ def _joined(bits):
     return bits.view(np.dtype((np.void, bits.itemsize * bits.shape[1]))).ravel()
 
 
+def n_held_out(n_rows, fraction):
+    """Return the number of rows that `split_rows` holds out."""
+    return max(math.ceil(fraction * n_rows), min(_FEWEST_VALID, n_rows // 4))
+
+
 def split_rows(n_rows, fraction, generator):
     """Return the indices of the rows to train on and of those held out.
 
@@ -131,7 +136,7 @@ def split_rows(n_rows, fraction, generator):
     ----------
     n_rows : int
     fraction : float
-        The share of the rows to hold out, rounded up; 30 rows at least, or a quarter of all.
+        The fraction of the rows to hold out, rounded up; 30 rows at least, or a quarter of all.
     generator : numpy.random.Generator
 
     Returns
@@ -139,5 +144,5 @@ def split_rows(n_rows, fraction, generator):
     train, valid : ndarray of int
     """
     order = generator.permutation(n_rows)
-    n_valid = max(math.ceil(fraction * n_rows), min(_FEWEST_VALID, n_rows // 4))
+    n_valid = n_held_out(n_rows, fraction)
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])

@@ -1,4 +1,4 @@
-"""Which features a number comes from."""
+"""Attribution of a score to the features, by integrated gradients."""
 
 import numpy as np
 import torch
@@ -25,11 +25,11 @@ def mean_row(rows, weight):
 
 
 def integrated_gradients(function, x, baseline):
-    """Return each feature's share of ``function(x)``, by integrated gradients.
+    """Return what each feature contributes to ``function(x)``, by integrated gradients.
 
     The gradient is integrated along the straight line from the baseline. The sum over the features
-    is the function's rise along the line, and for a quadratic function of a linear net the shares
-    are the classical decomposition of the squared Mahalanobis distance.
+    is the function's rise along the line, and for a quadratic function of a linear net the
+    contributions are the classical decomposition of the squared Mahalanobis distance.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def integrated_gradients(function, x, baseline):
 
     Returns
     -------
-    shares : Tensor of shape (n, n_features)
+    contributions : Tensor of shape (n, n_features)
         Their sum is ``function(x)``: what the quadrature and the baseline leave is spread in
-        proportion to the absolute shares.
+        proportion to the absolute contributions.
     """
     nodes, weights = np.polynomial.legendre.leggauss(_N_NODES)
     gradient = torch.zeros_like(x)
@@ -53,7 +53,7 @@ def integrated_gradients(function, x, baseline):
         # What does not change contributes nothing, even at the edge of a loss's domain, where the
         # slope is infinite.
         change = x - baseline
-        shares = torch.where(change == 0, 0.0, gradient * change)
-        rest = function(x) - shares.sum(1)
-        size = shares.abs() + torch.finfo(x.dtype).tiny
-        return shares + rest[:, None] * size / size.sum(1, keepdim=True)
+        parts = torch.where(change == 0, 0.0, gradient * change)
+        rest = function(x) - parts.sum(1)
+        size = parts.abs() + torch.finfo(x.dtype).tiny
+        return parts + rest[:, None] * size / size.sum(1, keepdim=True)

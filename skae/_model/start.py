@@ -1,22 +1,27 @@
-"""The linear start: PCA's loadings, or random ones."""
+"""The start of a fit: the loadings of PCA, and the autoencoder that is PCA."""
+
+from numbers import Integral
 
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
-# How often a row with missing entries is reconstructed to fill them. It is the strength of a
-# regularisation, too: until it settles, a reconstruction fits what is there with all components,
-# and extrapolates.
-COMPLETIONS = 3
+from ..architectures import Plan
+from ..architectures._base import COMPLETIONS
+from .autoencoder import Autoencoder
+
 # How often PCA is done anew on rows that it has completed.
 _COMPLETED_PCAS = 20
+# Of the error of the mean: what a perfect start counts as, so that a penalty still has a unit.
+_LEAST_FRACTION = 0.01
 # Features up to which a large X's covariance is made: a matrix of 32 MiB.
 _WIDEST_COVARIANCE = 2048
 
 
-def pca_start(table, n_components, random_state, padded=False):
+def pca_start(rows, n_components, random_state, padded=False):
     """Return PCA's loadings of centred rows.
 
     Where entries are missing, it is the PCA of rows that are completed by it: again and again they
@@ -25,10 +30,10 @@ def pca_start(table, n_components, random_state, padded=False):
 
     Parameters
     ----------
-    table : Table
-        Distinct rows, centred.
+    rows : Rows
+        Distinct rows, standardized.
     n_components : int or float
-        At most the smaller side of X, or the share of the variance to keep.
+        At most the smaller side of X, or the fraction of the variance to keep.
     random_state : int
         For the solvers that PCA takes when X is large.
     padded : bool
@@ -43,27 +48,26 @@ def pca_start(table, n_components, random_state, padded=False):
     A. Ilin, T. Raiko, "Practical Approaches to Principal Component Analysis in the Presence of
     Missing Values", JMLR 11, 2010.
     """
-    rows = _Completed(table, None)
-    components = _pca(rows, n_components, random_state)
-    if not padded and table.missing:
+    components = _pca(_Completed(rows, None), n_components, random_state)
+    if not padded and rows.missing:
         n_components = len(components)
         for _ in range(_COMPLETED_PCAS):
-            components = _pca(_Completed(table, components), n_components, random_state)
+            components = _pca(_Completed(rows, components), n_components, random_state)
     return components
 
 
 class _Completed:
-    """Rows of a table with nothing missing, for PCA."""
+    """Rows with nothing missing, for PCA."""
 
-    def __init__(self, table, components):
-        self.table = table
+    def __init__(self, rows, components):
+        self.source = rows
         self.components = components
-        self.weight = table.weight
-        self.shape = len(table), table.n_features
-        self.dtype = table.dtype
+        self.weight = rows.weight
+        self.shape = len(rows), rows.n_features
+        self.dtype = rows.dtype
 
     def array(self, part=slice(None)):
-        x = self.table.array(part)
+        x = self.source.array(part)
         missing = np.isnan(x)
         if not missing.any():
             return x
@@ -76,25 +80,25 @@ class _Completed:
 
     def blocks(self):
         """Yield the rows with the roots of their weights, some at a time, in float64."""
-        for part in self.table.blocks():
+        for part in self.source.blocks():
             x = self.array(part).astype(np.float64, copy=False)
             yield part, x if self.weight is None else x * np.sqrt(self.weight[part])[:, None]
 
 
 def _pca(rows, n_components, random_state):
     n_features = rows.shape[1]
-    if rows.table.small:
+    if rows.source.small:
         x, fewest = rows.array(), min(rows.shape)
         # PCA centres anew, which would not leave completed rows the means of what was observed.
         centred = rows.components is None
         if centred and rows.weight is None and x.any() and n_components <= fewest:
             return PCA(n_components, random_state=random_state).fit(x).components_
         return _weighted_pca(x, rows.weight, n_components)
-    X, narrow = rows.table.X, n_features <= _WIDEST_COVARIANCE
+    X, narrow = rows.source.X, n_features <= _WIDEST_COVARIANCE
     if not isinstance(n_components, int) and not narrow:
         raise ValueError(
-            f"n_components={n_components!r}, a share of the variance, needs the variances of all "
-            f"components, and X is too large for that with its {n_features} features (at most "
+            f"n_components={n_components!r}, a fraction of the variance, needs the variances of "
+            f"all components, and X is too large for that with its {n_features} features (at most "
             f"{_WIDEST_COVARIANCE}). Pass an int."
         )
     if narrow:
@@ -105,10 +109,12 @@ def _pca(rows, n_components, random_state):
     if n_components >= min(rows.shape):
         # The rows are no more numbers than the components.
         return _weighted_pca(rows.array(), rows.weight, n_components)
-    if not sparse.issparse(X) or not rows.table.as_it_is or rows.table.missing:
+    constant = rows.source.standardization.rounding > 0
+    as_it_is = rows.source.preparation.is_identity and not rows.source.missing
+    if not sparse.issparse(X) or not as_it_is or constant:
         return _operator_pca(rows, *_products(rows), n_components, random_state)
-    X = X[rows.table.index]
-    if rows.weight is None and not rows.table.constant:
+    X = X[rows.source.index]
+    if rows.weight is None:
         return PCA(n_components, svd_solver="arpack", random_state=random_state).fit(X).components_
     return _operator_pca(rows, *_sparse_products(X, rows), n_components, random_state)
 
@@ -127,9 +133,9 @@ def _products(rows):
 
 def _sparse_products(X, rows):
     """Return the same for sparse rows, which are not made dense for it."""
-    X, mean = X.astype(np.float64), rows.table.mean
-    root = np.ones(X.shape[0]) if rows.weight is None else np.sqrt(rows.weight)
-    root = root * (0.0 if rows.table.constant else 1 / rows.table.scale)
+    X, standardization = X.astype(np.float64), rows.source.standardization
+    mean = standardization.mean
+    root = np.sqrt(rows.weight) / standardization.scale
 
     def times(vectors):
         return ((X @ vectors - mean @ vectors).T * root).T
@@ -160,8 +166,8 @@ def _leading(variance, vectors, n_components):
 
 def _cut(variance, loadings, n_components):
     if not isinstance(n_components, int):
-        share = np.cumsum(variance) / (variance.sum() or 1.0)
-        n_components = min(len(share), 1 + int(np.searchsorted(share, n_components, side="right")))
+        ratio = np.cumsum(variance) / (variance.sum() or 1.0)
+        n_components = min(len(ratio), 1 + int(np.searchsorted(ratio, n_components, side="right")))
     return svd_flip(None, loadings[:n_components], u_based_decision=False)[1]
 
 
@@ -208,3 +214,85 @@ def random_start(n_features, n_components, generator):
         generator.normal(scale=n_features**-0.5, size=(n_features, n_components)),
         generator.normal(scale=n_components**-0.5, size=(n_components, n_features)),
     )
+
+
+def draw_seed(generator):
+    """Return a seed for torch."""
+    return int(generator.integers(np.iinfo(np.int64).max))
+
+
+def start(rows, settings, missing, limit, generator):
+    """Return the autoencoder before the first step.
+
+    `limit` is the number of components that PCA has at most.
+    """
+    n_components, architecture = settings.n_components, settings.architecture
+    if n_components is None:
+        # Rows that are there twice add no direction, and a weight of 2 must not either.
+        n_components = min(limit, len(rows), rows.n_features)
+    components = None
+    # Drawn for either start, so that the same seed holds out the same rows.
+    seed = int(generator.integers(np.iinfo(np.int32).max))
+    pca = settings.init == "pca"
+    if pca or not isinstance(n_components, Integral):
+        kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
+        components = pca_start(rows, kept, seed, architecture.padded)
+        n_components = max(len(components), int(n_components))
+    n_components = int(n_components)
+    if architecture.tied and n_components > limit and pca:
+        raise ValueError(
+            f"n_components={n_components} is more than PCA has, {limit}: a tied decoder "
+            "cannot start as PCA with them. Pass Dense(tied=False) or fewer components."
+        )
+    linear = None
+    if pca:
+        linear = linear_start(components, n_components, generator)
+    elif architecture.linear_path is True:
+        linear = random_start(rows.n_features, n_components, generator)
+    penalty, loss = settings.penalty, settings.loss
+    shape = tuple(settings.input_shape or (rows.X.shape[1],))
+    plan = Plan(
+        loss.preparation.net_shape(shape),
+        n_components,
+        n_components * (1 if penalty is None else penalty.n_outputs),
+        settings.hidden_sizes,
+        settings.activation,
+        pca,
+    )
+    model = Autoencoder.build(
+        architecture, plan, loss, penalty, rows.standardization, linear, draw_seed(generator)
+    )
+    if penalty is not None:
+        _measure_units(model.module, rows, missing, pca)
+    return model
+
+
+@torch.no_grad()
+def _measure_units(module, rows, missing, pca):
+    """Note the spread of the code, the error and the loss: the units of the penalties.
+
+    A start that reconstructs (nearly) everything has a hundredth of what the mean alone leaves.
+    """
+    criterion = module.loss.per_observed if missing else module.loss.per_sample
+    codes, errors, losses, means = [], [], [], []
+    for block in rows.blocks():
+        part = torch.from_numpy(rows.array(block).astype(np.float64))
+        code = module.encode(module.complete(part))
+        eta = module.decode(code)
+        codes.append(code)
+        # A row with nothing in it has no error.
+        errors.append((module.reconstruction(eta) - part).square().nanmean(1).nan_to_num())
+        target = module.target(part)
+        losses.append(criterion(eta, target))
+        means.append(criterion(module.decode(torch.zeros_like(code)), target))
+    if pca:
+        codes = torch.cat(codes).numpy()
+        spread = np.sqrt(np.average(codes**2, axis=0, weights=rows.weight))
+        module.spread[:] = torch.from_numpy(np.where(spread > 1e-6, spread, 1.0))
+    error, loss, of_mean = (
+        np.average(torch.cat(values).numpy(), weights=rows.weight)
+        for values in (errors, losses, means)
+    )
+    # 1 is the error of the mean, by the scale.
+    module.noise.fill_(max(error, _LEAST_FRACTION))
+    module.start_loss.fill_(max(loss, _LEAST_FRACTION * of_mean))

@@ -46,14 +46,14 @@ class Calibration:
         """The weight of all rows."""
         return self.reached[-1]
 
-    def threshold(self, share):
-        """Return a threshold below which at most this share of the rows lies, and nearly as much.
+    def threshold(self, fraction):
+        """Return a threshold below which this fraction of the rows lies, or a little less.
 
-        Between the last row below it and the first one above, it lies where a new row from where
-        these rows are from scores below it with a probability of ``share``, if the gap between the
-        two is filled evenly. With fewer than ``1 / share`` rows it is at the lowest score.
+        Between the last row below it and the first one above, it lies where a new row from the
+        same distribution scores below it with a probability of ``fraction``, if the gap between the
+        two is filled evenly. With fewer than ``1 / fraction`` rows it is at the lowest score.
         """
-        last = np.searchsorted(self.reached, share * self.total * (1 + 1e-12), side="right") - 1
+        last = np.searchsorted(self.reached, fraction * self.total * (1 + 1e-12), side="right") - 1
         if last < 0:
             return self.scores[0] - _APART * abs(self.scores[0])
         after = min(last + 1, len(self.scores) - 1)
@@ -61,11 +61,11 @@ class Calibration:
         # Rows at the threshold are inliers. It keeps off the scores on both sides by more than
         # their rounding, which depends on the rows that are scored together.
         apart = min(_APART * abs(low), gap / 2)
-        into = share * (self.total + 1) - self.reached[last]
+        into = fraction * (self.total + 1) - self.reached[last]
         return low + np.clip(into * gap, apart, gap - apart)
 
     def p_values(self, scores, known):
-        """Return the share of rows, each judged one included, that score as low or lower.
+        """Return the fraction of rows, each judged one included, that score as low or lower.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The detect command: the strangest rows of a table, and what makes them strange."""
+"""The command detect: the most unusual rows of a table, and the features that make them so."""
 
 import csv
 from pathlib import Path
@@ -6,24 +6,26 @@ from pathlib import Path
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from ._detector import AutoencoderAnomalyDetector
-from ._reading import InputError, read
+from .. import AutoencoderAnomalyDetector
+from .reading import DATA_HELP, InputError, read
 
 
 def add_detect(commands):
-    """Add the subcommand to the parser's."""
-    parser = commands.add_parser("detect", help="the strangest rows of a table, written to a CSV")
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "detect", help="find the most unusual rows of a table and write all scores to a CSV file"
+    )
+    parser.add_argument("data", help=DATA_HELP)
     parser.add_argument(
-        "data", help="a CSV, Parquet or .npy file, or the name of a scikit-learn set"
+        "--contamination",
+        default="auto",
+        help="fraction of anomalies, in (0, 0.5] (default: auto)",
     )
     parser.add_argument(
-        "--contamination", default="auto", help="share of anomalies, in (0, 0.5] (default: auto)"
-    )
-    parser.add_argument(
-        "--explain", action="store_true", help="name the features that make the rows strange"
+        "--explain", action="store_true", help="name the features that make the rows unusual"
     )
     parser.add_argument("--target", metavar="COLUMN", help="column that is not a feature")
-    parser.add_argument("--top", type=int, default=10, help="rows to print (default: 10)")
+    parser.add_argument("--top", type=int, default=10, help="number of rows to print (default: 10)")
     parser.add_argument(
         "--out", default="anomalies.csv", help="file to write to (default: anomalies.csv)"
     )
@@ -31,20 +33,21 @@ def add_detect(commands):
     parser.set_defaults(run=_detect)
 
 
-def _share(text):
+def _contamination(text):
+    """Return the value of ``--contamination`` as the detector takes it."""
     if text == "auto":
         return text
     try:
-        share = float(text)
+        contamination = float(text)
     except ValueError:
-        share = 0.0
-    if not 0 < share <= 0.5:
+        contamination = 0.0
+    if not 0 < contamination <= 0.5:
         raise InputError(f"--contamination must be 'auto' or a number in (0, 0.5], got {text!r}")
-    return share
+    return contamination
 
 
 def _detect(args):
-    contamination = _share(args.contamination)
+    contamination = _contamination(args.contamination)
     table = read(args.data, args.target)
     X = StandardScaler().fit_transform(table.X)
     model = AutoencoderAnomalyDetector(contamination=contamination, random_state=args.random_state)
@@ -56,24 +59,24 @@ def _detect(args):
     labels = np.where(scores < model.offset_, -1, 1)
     order = np.argsort(scores, kind="stable")
     contributions = model.explain(X) if args.explain else None
-    n_odd = int((labels == -1).sum())
-    print(f"{n_odd} of {len(X)} rows are below the threshold; the strangest:")
+    n_anomalies = int((labels == -1).sum())
+    print(f"{n_anomalies} of {len(X)} rows are below the threshold; the most unusual rows:")
     for row in order[: max(args.top, 0)]:
-        mark = "anomaly" if labels[row] == -1 else "normal"
-        line = f"row {row}: {mark}, score {scores[row]:.4g}, p {p_values[row]:.2g}"
+        label = "anomaly" if labels[row] == -1 else "normal"
+        line = f"row {row}: {label}, score {scores[row]:.4g}, p {p_values[row]:.2g}"
         if contributions is not None:
-            line += "; " + _reasons(contributions[row], table.columns, table.X[row])
+            line += "; " + _largest(contributions[row], table.columns, table.X[row])
         print(line)
     _write(Path(args.out), order, scores, p_values, labels, contributions, table.columns)
-    print(f"All rows, the strangest first: {args.out}")
+    print(f"All rows, the most unusual first: {args.out}")
 
 
-def _reasons(contributions, names, values):
-    """Return the three features that lower the score most, with their values and shares."""
+def _largest(contributions, names, values):
+    """Return the three features that lower the score most, with their values and contributions."""
     parts = []
     for j in np.argsort(contributions)[:3]:
-        share = contributions[j] / contributions.sum()
-        parts.append(f"{names[j]} = {values[j]:.4g} ({share:.0%})")
+        fraction = contributions[j] / contributions.sum()
+        parts.append(f"{names[j]} = {values[j]:.4g} ({fraction:.0%})")
     return ", ".join(parts)
 
 

@@ -1,0 +1,266 @@
+"""Autoencoders trained on a fold each; a row is scored by those that were not trained on it."""
+
+import copy
+
+import numpy as np
+import torch
+
+from .._data.rows import row_blocks
+from .._fit import Fitted, Settings, fit_autoencoder
+from .._utils.registry import resolve
+from .._utils.torch import limit_threads, map_blocks
+from ..scorings import Residuals, Scoring
+from .attribution import integrated_gradients
+
+# Rows that a net scores at once: what keeps its layers in the cache.
+_CHUNK = 4096
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+# Rows whose bits are mixed at once.
+_KEYED_ROWS = 4096
+
+
+def _mix(bits):
+    """Return the bits mixed, by the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
+    bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
+    return bits ^ (bits >> np.uint64(31))
+
+
+def row_keys(X):
+    """Return a 64-bit key of each row's values, equal for equal rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+        Compared as float64.
+
+    Returns
+    -------
+    keys : ndarray of shape (n,), uint64
+    """
+    keys = np.empty(len(X), np.uint64)
+    columns = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
+    for start in range(0, len(X), _KEYED_ROWS):
+        part = slice(start, start + _KEYED_ROWS)
+        # Adding zero turns -0.0 into 0.0. NaN has many bits, too.
+        values = np.ascontiguousarray(X[part], dtype=np.float64) + 0.0
+        values[np.isnan(values)] = np.nan
+        bits = values.view(np.uint64)
+        keys[part] = _mix(_mix(bits ^ columns).sum(axis=1, dtype=np.uint64))
+    return keys
+
+
+class Folds:
+    """Which fold each training row is in; rows are recognised by a hash of their values.
+
+    Parameters
+    ----------
+    n_folds : int
+    """
+
+    def __init__(self, n_folds):
+        self.n_folds = n_folds
+        self.keys = np.empty(0, np.uint64)
+        self.folds = np.empty(0, np.int16)
+
+    def find(self, X):
+        """Return the fold of each row, -1 for one that was not trained on."""
+        if len(self.keys) == 0:
+            return np.full(len(X), -1, np.int16)
+        keys = row_keys(X)
+        at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[at] == keys, self.folds[at], np.int16(-1))
+
+    def add(self, X, generator):
+        """Put distinct rows into folds of nearly equal size, known ones into their own."""
+        folds = self.find(X)
+        new = folds < 0
+        # Small chunks would otherwise all begin with the first fold.
+        start = generator.integers(self.n_folds) if len(self.keys) else 0
+        folds[new] = (generator.permutation(new.sum()) + start) % self.n_folds
+        keys = np.concatenate([self.keys, row_keys(X[new])])
+        order = np.argsort(keys, kind="stable")
+        self.keys = keys[order]
+        self.folds = np.concatenate([self.folds, folds[new]])[order]
+        return folds
+
+
+class CrossFit:
+    """Autoencoders and their scorings, one of each a fold.
+
+    Parameters
+    ----------
+    n_folds : int
+    generator : numpy.random.Generator
+        Draws the folds and the seeds.
+
+    Attributes
+    ----------
+    fits : list of Fitted
+        Each trained on the rows of its own fold.
+    scorings : list of Scoring
+        Each fitted to the same rows as the net it belongs to.
+    """
+
+    def __init__(self, n_folds, generator):
+        self.generator = generator
+        self.folds = Folds(n_folds)
+        seeds = generator.integers(np.iinfo(np.int32).max, size=n_folds)
+        self.seeds = [int(seed) for seed in seeds]
+        self.fits = [None] * n_folds
+        self.scorings = []
+
+    def train(self, rows, weight, params, one_pass):
+        """Train each net on the rows of its fold.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n, n_features)
+            Distinct rows.
+        weight : ndarray of shape (n,)
+        params : callable
+            Returns the nets' parameters for a number of rows.
+        one_pass : bool
+            Whether to go on with one pass over the rows.
+        """
+        folds = self.folds.add(rows, self.generator)
+        for fold, (previous, seed) in enumerate(zip(self.fits, self.seeds, strict=True)):
+            own = folds == fold
+            if not own.any():
+                if previous is not None:
+                    continue
+                # There are fewer distinct rows than folds.
+                own[:] = True
+            own_params = params(int(own.sum())) | {"random_state": seed}
+            some, counts = rows[own], weight[own]
+            if len(some) == 1:
+                # One row twice, because a fit takes two.
+                some, counts = some.repeat(2, axis=0), counts.repeat(2) / 2
+            if one_pass and previous is not None:
+                settings = previous.settings.for_another_pass(own_params["batch_size"])
+            else:
+                settings = Settings(own_params)
+            self.fits[fold] = fit_autoencoder(
+                some, counts, settings, previous, one_pass, keep_codes=False
+            )
+
+    def fit_scorings(self, rows, weight, scoring):
+        """Fit a scoring to what each net makes of the rows of its fold."""
+        self.scorings = []
+        folds = self.folds.find(rows)
+        for fold, fit in enumerate(self.fits):
+            own = folds == fold
+            if own.sum() < 2:
+                # A single row has no spread.
+                own[:] = True
+            some = rows[own]
+            with torch.no_grad():
+                blocks = row_blocks(*some.shape, _CHUNK)
+                parts = [_residuals(fit.model, some[part]) for part in blocks]
+            fitted = resolve(Scoring, scoring)
+            names = ("code", "residual", "loss")
+            joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
+            fitted.fit(Residuals(*joined), weight[own])
+            self.scorings.append(fitted)
+
+    def distances(self, X):
+        """Return how unusual rows are: the mean over the nets not trained on the row.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+
+        Returns
+        -------
+        distances : ndarray of shape (n,)
+        """
+        total = np.zeros(len(X))
+        for model, scoring, weight in self._weighted(X):
+
+            def add(part, model=model, scoring=scoring, weight=weight):
+                rows = np.ascontiguousarray(X[part], dtype=np.float64)
+                total[part] += weight[part] * scoring.distance(_residuals(model, rows)).numpy()
+
+            map_blocks(add, row_blocks(*X.shape, _CHUNK), len(X) * model.n_weights)
+        return total
+
+    def contributions(self, X, centre):
+        """Return what each feature contributes to the distances: they sum to these.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+        centre : ndarray of shape (n_features,)
+            The row that has nothing unusual.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n, n_features)
+        """
+        total = np.zeros(X.shape)
+        with limit_threads(1):
+            for model, scoring, weight in self._weighted(X):
+                baseline, _ = _completed(model, centre[None])
+                for part in row_blocks(*X.shape, _CHUNK):
+                    rows = np.ascontiguousarray(X[part], dtype=np.float64)
+                    found = _contributions(model, scoring, rows, baseline)
+                    # the net may see an entry as several values: a token's indicators
+                    entries = found.numpy().reshape(*rows.shape, -1).sum(2)
+                    total[part] += weight[part, None] * entries
+        return total
+
+    def knows(self, X):
+        """Return which rows were trained on.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+
+        Returns
+        -------
+        known : ndarray of shape (n,), bool
+        """
+        return self.folds.find(X) >= 0
+
+    def _weighted(self, X):
+        """Yield each model, its scoring and its weight in the score of each row."""
+        folds = self.folds.find(X)
+        n_nets = len(self.fits)
+        for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
+            weight = np.where(folds < 0, 1 / n_nets, (folds != fold) / (n_nets - 1))
+            yield fit.model, scoring, weight
+
+    def copy(self):
+        """Return a copy that can be trained without a change to this one."""
+        other = copy.copy(self)
+        other.generator = copy.deepcopy(self.generator)
+        other.folds = copy.copy(self.folds)
+        other.fits = list(self.fits)
+        return other
+
+    def __getstate__(self):
+        return vars(self) | {"fits": [fit.to_state() for fit in self.fits]}
+
+    def __setstate__(self, state):
+        vars(self).update(state | {"fits": [Fitted.from_state(fit) for fit in state["fits"]]})
+
+
+def _completed(model, rows):
+    """Return rows standardized and completed, and where entries were missing."""
+    x = model.standardized(rows)
+    return model.module.complete(x), torch.isnan(x)
+
+
+def _residuals(model, rows):
+    return model.residuals(*_completed(model, rows))
+
+
+def _contributions(model, scoring, rows, baseline):
+    x, missing = _completed(model, rows)
+
+    def distance(rows):
+        return scoring.distance(model.residuals(rows, missing))
+
+    # What is missing does not change along the line, and so contributes nothing.
+    return integrated_gradients(distance, x, torch.where(missing, x, baseline))

@@ -1,0 +1,352 @@
+"""Rows of X as the net sees them: made dense, prepared, standardized, some at a time."""
+
+import copy
+import math
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch.utils.data import Dataset
+
+from .._utils.validation import float_type
+
+# Entries and rows that are computed with at once: what keeps the memory beside X small.
+_BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
+# The same where rows pass a few cheap steps, whose layers then stay in the cache; fewer rows would
+# make products with weights slow.
+_CACHED_ENTRIES, _FEWEST_ROWS = 2**18, 256
+# What max_iter="auto" aims at: more steps gain little on the benchmark's sets.
+_STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 16_000, 30, 200
+# Bytes of a float32 copy of X that is made to be read faster; a larger X is read a batch at a time.
+_HELD_BYTES = 2**27
+# The fraction of a device's free memory that such a copy may take there.
+_DEVICE_FRACTION = 0.5
+
+
+def is_small(X, shape=None):
+    """Return whether a copy of X, or rows of a shape that are made of it, may be held."""
+    return not sparse.issparse(X) and _bytes_held(shape or X.shape) <= _HELD_BYTES
+
+
+def _bytes_held(shape):
+    return 4 * math.prod(shape)
+
+
+def row_blocks(n_rows, n_features, block_rows=_BLOCK_ROWS):
+    """Return slices that cut rows into blocks of bounded size."""
+    step = max(1, min(block_rows, _BLOCK_ENTRIES // max(1, n_features)))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def cached_blocks(n_rows, n_features):
+    """Return slices that cut rows into blocks that stay in the cache, but for very wide ones."""
+    rows = max(_FEWEST_ROWS, min(_BLOCK_ROWS, _CACHED_ENTRIES // n_features))
+    return row_blocks(n_rows, n_features, rows)
+
+
+def n_batches(n_rows, batch_size):
+    """Return the number of batches of an epoch: full ones, so that no small one is noisy."""
+    return max(1, n_rows // batch_size)
+
+
+def resolve_batch_size(batch_size, n_rows):
+    """Return the number of rows of a batch; "auto" grows with the number of rows."""
+    if batch_size is None:
+        return n_rows
+    if batch_size == "auto":
+        return min(n_rows, 256, max(32, 2 ** math.ceil(math.log2(n_rows / 400))))
+    return min(batch_size, n_rows)
+
+
+def resolve_max_iter(max_iter, n_batches):
+    """Return the number of epochs; "auto" stops at as many steps for any number of rows."""
+    if max_iter == "auto":
+        return max(_MIN_EPOCHS, min(_MAX_EPOCHS, math.ceil(_STEPS / n_batches)))
+    return max_iter
+
+
+def dense_rows(X, part):
+    """Return some rows of a dense or sparse X as a dense array of floats."""
+    rows = X[part]
+    rows = rows.toarray() if sparse.issparse(rows) else rows
+    # Products of columns that lie apart have other last bits.
+    return np.asarray(rows, dtype=float_type(X), order="C")
+
+
+class Standardization:
+    """Centre features by their means and divide all of them by one scale.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,)
+        In float64.
+    scale : float
+    rounding : float
+        Deviations from the mean up to this are zero: in a constant X they are nothing but rounding.
+    """
+
+    def __init__(self, mean, scale, rounding=0.0):
+        self.mean = mean
+        self.scale = scale
+        self.rounding = rounding
+
+    def transform(self, x, columns=slice(None)):
+        """Return rows, or entries of some columns, standardized, in float64."""
+        x = np.subtract(x, self.mean[columns], dtype=np.float64)
+        if self.rounding:
+            x[np.abs(x) <= self.rounding] = 0.0
+        x /= self.scale
+        return x
+
+    def inverse_transform(self, x):
+        """Return standardized rows in the units of X, in their own float type."""
+        scale = np.asarray(self.scale, x.dtype)
+        return x * scale + self.mean.astype(x.dtype, copy=False)
+
+
+class Rows(Dataset):
+    """Rows of X as the net sees them, made some at a time: X itself is never copied whole.
+
+    Parameters
+    ----------
+    X : ndarray, possibly memory-mapped, or CSR matrix, of shape (n_samples, n_features)
+    index : ndarray of shape (n,)
+        Which rows, in which order.
+    weight : ndarray of shape (n,) or None
+    preparation : skae.losses.Preparation
+        Fitted.
+    standardization : Standardization or None
+        None: it is fitted to these rows.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n,) or None
+        With what the preparation adds to it.
+    n_features : int
+        The number of values of a row inside the net.
+    dtype : dtype
+        The float type of X.
+    """
+
+    def __init__(self, X, index, weight, preparation, standardization=None):
+        # Without the class of a memory map, whose every view costs some microseconds.
+        self.X = X if sparse.issparse(X) else np.asarray(X)
+        self.index = index
+        self.preparation = preparation
+        first, totals = preparation.transform(dense_rows(X, index[:1]))
+        self.n_features = first.shape[1]
+        self.dtype = first.dtype
+        if totals is not None:
+            parts = [preparation.transform(self._dense(part))[1] for part in self.blocks()]
+            totals = np.concatenate(parts)
+            weight = totals if weight is None else totals * weight
+        self.weight = weight
+        relative = None if weight is None else weight / weight.mean()
+        self._relative = None if weight is None else torch.as_tensor(relative, dtype=torch.float32)
+        self._held = None
+        self._device = torch.device("cpu")
+        self.standardization = standardization or self._fit_standardization()
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, i):
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"There are {len(self)} rows, and none is number {i}.")
+        part = slice(i, i + 1 or None)
+        batch = self.batch(part)
+        return {name: values[0] for name, values in batch.items()}, self.target(part)[0]
+
+    @property
+    def shape(self):
+        """The number of rows, and of the features of X."""
+        return len(self), self.X.shape[1]
+
+    @property
+    def small(self):
+        """Whether copies of the rows may be made."""
+        return is_small(self.X, (len(self), self.n_features))
+
+    def blocks(self, block_rows=_BLOCK_ROWS):
+        """Return slices that cut the rows into blocks."""
+        return row_blocks(len(self), self.n_features, block_rows)
+
+    @cached_property
+    def missing(self):
+        """The fraction of the entries that are NaN; counted once, as all rows are read for it."""
+        count = sum(int(np.isnan(self._dense(part)).sum()) for part in self.blocks())
+        return count / math.prod((len(self), self.X.shape[1]))
+
+    def _dense(self, part):
+        rows = self.index[part]
+        if sparse.issparse(self.X):
+            return dense_rows(self.X, rows)
+        return self.X.take(rows, axis=0).astype(float_type(self.X), copy=False)
+
+    def _prepared(self, part):
+        return self.preparation.transform(self._dense(part))[0]
+
+    # -- standardized ----------------------------------------------------------------------------
+
+    def _fit_standardization(self):
+        """Return the features' means and the root of their mean variance."""
+        parts = [slice(None)] if self.small else self.blocks()
+        largest = [np.fmax.reduce(np.abs(self._prepared(part)), None) for part in parts]
+        largest = np.fmax.reduce(largest)
+        if np.isnan(largest):
+            raise ValueError("X holds nothing but NaN.")
+        largest = float(largest)
+        # Division first: the squares of numbers above 1e154 do not fit in a float64.
+        unit = largest or 1.0
+        total, count = self._sums(parts, lambda x: x / unit)
+        mean = total / np.where(count > 0, count, 1) * unit
+        total, count = self._sums(parts, lambda x: ((x - mean) / unit) ** 2)
+        variance = (total / np.where(count > 0, count, 1)).mean()
+        scale = math.sqrt(variance) * unit
+        # What is left of a constant X is rounding.
+        rounding = 10 * float(np.finfo(self.dtype).eps) * largest
+        if scale <= rounding:
+            return Standardization(mean, 1.0, rounding * math.sqrt(len(self) * self.n_features))
+        return Standardization(mean, scale)
+
+    def _sums(self, parts, function):
+        """Return the weighted sums of a function of each feature's entries, and their weights."""
+        total, count = np.zeros(self.n_features), np.zeros(self.n_features)
+        for part in parts:
+            x = self._prepared(part)
+            values = function(x)
+            weight = None if self.weight is None else self.weight[part][:, None]
+            observed = ~np.isnan(x)
+            if observed.all():
+                n = len(x) if weight is None else weight.sum()
+            else:
+                n = (observed if weight is None else observed * weight).sum(0)
+                values = np.where(observed, values, 0)
+            total += (values if weight is None else values * weight).sum(0, dtype=np.float64)
+            count += n
+        return total, count
+
+    def array(self, part=slice(None)):
+        """Return some rows standardized, in X's own float type."""
+        return self._standardized(part, self.dtype)
+
+    def _standardized(self, part, dtype):
+        # In float64, and rounded once.
+        if sparse.issparse(self.X) and self.preparation.is_identity:
+            return self._scattered(self.X[self.index[part]], dtype)
+        return self.standardization.transform(self._prepared(part)).astype(dtype, copy=False)
+
+    def _scattered(self, rows, dtype):
+        """Return sparse rows standardized: most entries are those of a row of zeros."""
+        empty = self.standardization.transform(np.zeros(self.n_features)).astype(dtype)
+        x = np.tile(empty, (rows.shape[0], 1))
+        lines = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        x[lines, rows.indices] = self.standardization.transform(rows.data, rows.indices)
+        return x
+
+    def extremes(self):
+        """Return the least and the largest standardized value of each feature."""
+        low, high = np.full(self.n_features, np.inf), np.full(self.n_features, -np.inf)
+        for part in self.blocks():
+            x = self.array(part)
+            low, high = np.fmin(low, np.fmin.reduce(x)), np.fmax(high, np.fmax.reduce(x))
+        seen = low <= high
+        # A feature that is missing everywhere is at its mean.
+        return np.where(seen, low, 0), np.where(seen, high, 0)
+
+    # -- parts and batches -----------------------------------------------------------------------
+
+    def take(self, index):
+        """Return some of the rows as rows of their own."""
+        rows = copy.copy(self)
+        vars(rows).pop("missing", None)
+        rows.index = self.index[index]
+        rows._held = None if self._held is None else self._held[index]
+        if self.weight is not None:
+            rows.weight, rows._relative = self.weight[index], self._relative[index]
+        return rows
+
+    def some(self, n_rows):
+        """Return at most that many rows, evenly spaced."""
+        return self.take(slice(None, None, -(-len(self) // n_rows)))
+
+    def hold(self, device):
+        """Serve batches on a device, from a float32 copy of the rows where that fits."""
+        self._device = torch.device(device)
+        room = self.small
+        if self._device.type == "cuda":
+            free = torch.cuda.mem_get_info(self._device)[0]
+            room = _bytes_held((len(self), self.n_features)) <= _DEVICE_FRACTION * free
+        if room:
+            self._held = torch.empty((len(self), self.n_features), device=self._device)
+            for part in self.blocks():
+                self._held[part] = self._tensor(part)
+        if self.weight is not None:
+            self._relative = self._relative.to(self._device)
+        return self
+
+    def batch(self, part):
+        """Return some rows, by a slice or a tensor of positions.
+
+        Returns
+        -------
+        batch : dict
+            ``"x"``: the standardized rows, a tensor on the device. ``"sample_weight"``: their
+            weights relative to the mean weight, left out where all weights are equal.
+        """
+        there = part.to(self._device) if isinstance(part, torch.Tensor) else part
+        if self._held is not None:
+            batch = {"x": _taken(self._held, there)}
+        else:
+            batch = {"x": self._tensor(part.numpy() if isinstance(part, torch.Tensor) else part)}
+        if self._relative is not None:
+            batch["sample_weight"] = _taken(self._relative, there)
+        return batch
+
+    def _tensor(self, part):
+        return torch.from_numpy(self._standardized(part, np.float32)).to(self._device)
+
+    def target(self, part):
+        """Return some rows in the units of X, in float64."""
+        prepared = self._prepared(part.numpy() if isinstance(part, torch.Tensor) else part)
+        return self.preparation.inverse_transform(prepared.astype(np.float64))
+
+
+def _taken(tensor, part):
+    # As tensor[part], which takes three times as long.
+    return tensor.index_select(0, part) if isinstance(part, torch.Tensor) else tensor[part]
+
+
+class Batches:
+    """Batches of rows, as skorch iterates over them: pairs of an input and a target.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+    generator : torch.Generator or None
+        Draws the order of the rows, in batches of nearly equal size. None: in their own order.
+    with_targets : bool
+        Whether someone looks at the targets. The loss knows them from the input.
+    """
+
+    def __init__(self, rows, batch_size, generator=None, with_targets=False):
+        self.rows = rows
+        self.batch_size = batch_size
+        self.generator = generator
+        self.with_targets = with_targets
+
+    def __len__(self):
+        if self.generator is None:
+            return len(self.rows.blocks(self.batch_size))
+        return n_batches(len(self.rows), self.batch_size)
+
+    def __iter__(self):
+        if self.generator is None:
+            parts = self.rows.blocks(self.batch_size)
+        else:
+            order = torch.randperm(len(self.rows), generator=self.generator)
+            parts = order.tensor_split(n_batches(len(self.rows), self.batch_size))
+        for part in parts:
+            yield self.rows.batch(part), self.rows.target(part) if self.with_targets else None

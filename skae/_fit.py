@@ -1,0 +1,507 @@
+"""One fit: from rows and settings to a trained autoencoder."""
+
+import copy
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from skorch.callbacks import LRScheduler
+
+from ._data.rows import Rows, is_small, n_batches, resolve_batch_size, resolve_max_iter
+from ._data.selection import merge_rows, n_held_out
+from ._model.autoencoder import Autoencoder
+from ._model.start import draw_seed, start
+from ._training.callbacks import (
+    BestEpoch,
+    GrowingAverage,
+    LearningRate,
+    NoiseLevel,
+    Patience,
+    Progress,
+    ProgressReport,
+    WeightAverage,
+)
+from ._training.distributed import DistributedNet, check_same, first_seed
+from ._training.net import HoldOut, Net, ReconstructionLoss
+from ._utils.registry import RegistryOptions, constraints, resolve
+from ._utils.sklearn import Interval, StrOptions
+from ._utils.torch import (
+    device_or_cpu,
+    drawing_from,
+    limit_threads,
+    resolve_device,
+    threads_for,
+    to_numpy,
+    to_torch,
+)
+from .architectures import ACTIVATIONS, Architecture
+from .architectures._custom import as_architecture
+from .corruptions import Corruption
+from .losses import Loss
+from .optimizers import Optimizer
+from .penalties import Penalty
+from .schedules import Schedule
+
+# Training rows whose codes are kept, and their entries at most.
+_KEPT_ROWS, _MOST_ENTRIES = 2000, 2**21
+
+# What both estimators take. The detector adds its own.
+PARAMETER_CONSTRAINTS: dict = {
+    "n_components": [
+        Interval(Integral, 1, None, closed="left"),
+        Interval(Real, 0, 1, closed="neither"),
+        None,
+    ],
+    # also what stands for one: an nn.Module class, or a pair of modules
+    "architecture": [*constraints(Architecture), type, tuple],
+    "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
+    "activation": [RegistryOptions(ACTIVATIONS)],
+    "input_shape": [tuple, list, None],
+    "penalty": [*constraints(Penalty), None],
+    "corruption": [*constraints(Corruption), None],
+    "loss": constraints(Loss),
+    "init": [StrOptions({"pca", "random"})],
+    "optimizer": constraints(Optimizer),
+    "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    "schedule": [*constraints(Schedule), None],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+    "trim": [Interval(Real, 0, 1, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],
+    "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "warm_start": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "device": [str, torch.device],
+    "distributed": ["boolean"],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+
+@dataclass
+class Settings:
+    """The parameters of a fit, and the strategies that they stand for.
+
+    Parameters
+    ----------
+    params : dict
+        Those in `PARAMETER_CONSTRAINTS`, as the estimator has them.
+    """
+
+    params: dict
+
+    def __post_init__(self):
+        params = self.params
+        self.architecture = resolve_architecture(params["architecture"])
+        self.loss = resolve(Loss, params["loss"])
+        self.optimizer = resolve(Optimizer, params["optimizer"])
+        self.corruption, self.penalty, self.schedule = (
+            None if params[name] is None else resolve(kind, params[name])
+            for name, kind in (
+                ("corruption", Corruption),
+                ("penalty", Penalty),
+                ("schedule", Schedule),
+            )
+        )
+        if params["init"] == "pca" and not self.architecture.linear_path:
+            raise ValueError(
+                "init='pca' needs an architecture with linear_path=True. Pass init='random' with "
+                f"architecture={self.architecture!r}."
+            )
+        if self.penalty is not None:
+            self.penalty.check(self.loss, self.architecture)
+
+    def __getattr__(self, name):
+        try:
+            return vars(self)["params"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def for_another_pass(self, batch_size):
+        """Return the settings of one more pass: only the size of its batches may change."""
+        other = copy.copy(self)
+        other.params = self.params | {"batch_size": batch_size}
+        return other
+
+    @property
+    def hidden_sizes(self):
+        """The widths of the hidden layers."""
+        if isinstance(self.hidden_layer_sizes, str):
+            return self.architecture.default_sizes
+        return tuple(int(width) for width in self.hidden_layer_sizes)
+
+    @property
+    def rate(self):
+        """The largest learning rate."""
+        if self.learning_rate == "auto":
+            return self.architecture.rate * self.optimizer.default_learning_rate
+        return float(self.learning_rate)
+
+
+@dataclass
+class Fitted:
+    """What a fit returns.
+
+    Attributes
+    ----------
+    model : Autoencoder
+    net : Net
+        The skorch net that trained it.
+    settings : Settings
+    missing : float
+        See `ReconstructionLoss`.
+    history : list of dict
+    best : int
+        The epoch whose weights the model has.
+    generator, split_generator : numpy.random.Generator
+        What a warm start draws from, and what its held-out rows are drawn from.
+    """
+
+    model: Autoencoder
+    net: Net
+    settings: Settings
+    missing: float
+    history: list
+    best: int
+    generator: np.random.Generator
+    split_generator: np.random.Generator
+
+    def to_state(self):
+        """Return the state as NumPy arrays, strategies and plain Python, free of any device."""
+        return vars(self) | {
+            "model": self.model.to_state(),
+            "net": to_numpy(_net_state(self.net)),
+            "settings": vars(self.settings),
+            "training": _training_params(self.net),
+            "callbacks": self.net.user_callbacks(),
+        }
+
+    @classmethod
+    def from_state(cls, state):
+        """Return what a state was made of."""
+        state = dict(state)
+        settings = Settings.__new__(Settings)
+        vars(settings).update(state["settings"])
+        model = Autoencoder.from_state(state["model"])
+        net_state = to_torch(state["net"])
+        training = dict(state.pop("training"))
+        own = dict(training.pop("own_callbacks"))
+        if net_state["average"]:
+            own["average"] = GrowingAverage(**net_state["average"])
+        net = _build_net(
+            settings,
+            model,
+            state["missing"],
+            list(own.items()),
+            # The device of the fit may not be there.
+            device=device_or_cpu(settings.device),
+            kept=state.pop("callbacks"),
+            **training,
+        )
+        _resume(net, net_state)
+        return cls(**state | {"model": model, "net": net, "settings": settings})
+
+
+def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True):
+    """Train an autoencoder on the rows of X.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    sample_weight : ndarray of shape (n_samples,) or None
+    settings : Settings
+    previous : Fitted or None
+        What to go on from; it stays as it is.
+    one_pass : bool
+        Whether to train on every row once, at a constant rate, with the optimizer as it is.
+    keep_codes : bool
+        Whether the model is to know what `Autoencoder.keep_codes` finds.
+
+    Returns
+    -------
+    fitted : Fitted
+    """
+    started = time.perf_counter()
+    if settings.distributed:
+        check_same(settings, X, sample_weight, previous)
+    with limit_threads(1):
+        index, weight = merge_rows(X, sample_weight)
+        # What the loss learns of rows must not depend on their order, where a copy is cheap.
+        ordered = X[index] if sparse.issparse(X) or is_small(X) else X
+        if previous is None:
+            generator = new_generator(settings)
+            settings.loss.fit(ordered)
+            rows = Rows(X, index, weight, settings.loss.preparation)
+            missing = 1.0 if settings.architecture.padded else rows.missing
+            model = start(rows, settings, missing, min(X.shape[0], rows.n_features), generator)
+            split_generator = copy.deepcopy(generator)
+        else:
+            generator = copy.deepcopy(previous.generator)
+            split_generator = previous.split_generator
+            model = previous.model.with_penalty(settings.penalty)
+            model.loss.check(ordered)
+            rows = Rows(X, index, weight, model.loss.preparation, model.standardization)
+            missing = 1.0 if model.architecture.padded else rows.missing
+        if settings.corruption is not None and not (previous and one_pass):
+            transform = model.standardization.transform
+            settings.corruption.fit(rows.n_features, rows.extremes, transform)
+    run = _stream if one_pass else _train
+    net, history, best = run(
+        rows, settings, model, missing, previous, generator, split_generator, started
+    )
+    # A callback may have loaded other weights before the first epoch.
+    if best > 0 or (net.callbacks and not _has_weights(net, model)):
+        model = model.with_module(net.module_)
+    elif previous is None:
+        model.keep_start()
+    if keep_codes:
+        with limit_threads(1):
+            model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
+    return Fitted(model, net, settings, missing, history, best, generator, split_generator)
+
+
+def resolve_architecture(value):
+    """Return a new, validated architecture for a name, an object, a class or a pair of modules."""
+    wrapped = as_architecture(value) if isinstance(value, tuple | type) else value
+    return resolve(Architecture, wrapped)
+
+
+def new_generator(params):
+    """Return a generator of its own, seeded by `params.random_state` or by the system."""
+    seed = params.random_state
+    if seed is not None:
+        seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
+    return np.random.default_rng(first_seed(params, seed) if params.distributed else seed)
+
+
+def _some(rows):
+    """Return some rows, standardized: all, if they are few."""
+    n_rows, weight = len(rows), rows.weight
+    p = None if weight is None else weight / weight.sum()
+    kept = min(n_rows, _KEPT_ROWS, max(1, _MOST_ENTRIES // rows.n_features))
+    some = np.random.default_rng(0).choice(n_rows, kept, p is not None, p)
+    return rows.array(np.sort(some))
+
+
+# -- the training ----------------------------------------------------------------------------------
+
+
+def _train(rows, settings, model, missing, previous, generator, split_generator, started):
+    """Train for all epochs; return the net, the history and the best epoch."""
+    n_train, split = len(rows), None
+    if settings.early_stopping:
+        n_train -= n_held_out(len(rows), settings.validation_fraction)
+        split = HoldOut(settings.validation_fraction, split_generator)
+        if previous is None:
+            # A warm start holds out the same of the same rows: those it was not trained on.
+            generator.permutation(len(rows))
+    batch_size = resolve_batch_size(settings.batch_size, max(n_train, 1))
+    n = n_batches(n_train, batch_size)
+    # A single distinct row leaves nothing to learn beyond its mean.
+    n_epochs = resolve_max_iter(settings.max_iter, n) if n_train else 0
+    best = BestEpoch(started)
+    patience = Patience(
+        "train_loss" if split is None else "valid_loss",
+        patience=settings.n_iter_no_change,
+        threshold=settings.tol,
+    )
+    own = [
+        ("average", None if split is None else WeightAverage()),
+        ("best_epoch", best),
+        ("learning_rate", LearningRate(_schedule(settings))),
+        ("noise_level", None if settings.corruption is None else NoiseLevel()),
+        ("progress", None if settings.penalty is None else Progress()),
+        ("report", ProgressReport() if settings.verbose else None),
+        ("early_stopping", patience),
+    ]
+    net = _build_net(
+        settings,
+        model,
+        missing,
+        [(name, callback) for name, callback in own if callback is not None],
+        max_epochs=n_epochs,
+        batch_size=batch_size,
+        train_split=split,
+        seed=draw_seed(generator),
+    )
+    if n_epochs:
+        _run(net, rows, generator)
+        best.restore(net)
+    else:
+        with limit_threads(1):
+            train, valid = net.get_split_datasets(rows)
+            best.measure_start(net, train if n_train else rows, valid)
+    return net, [best.start_, *_history(net)], best.best_
+
+
+def _stream(rows, settings, model, missing, previous, generator, split_generator, started):
+    """Train on every row once; return the net, the history and the number of passes so far.
+
+    The rate is constant, the mean of one that rises to the full rate and falls again, as in `fit`.
+    What predicts is the running mean of the weights, which the steps themselves do not use.
+    """
+    state = None if previous is None else _net_state(previous.net)
+    start = None if previous is None else previous.history[0]
+    best = BestEpoch(started, start)
+    own = [
+        ("average", GrowingAverage(**({} if state is None else state["average"]))),
+        ("best_epoch", best),
+        ("learning_rate", LearningRate(None)),
+        ("noise_level", None if settings.corruption is None else NoiseLevel()),
+    ]
+    net = _build_net(
+        settings,
+        model,
+        missing,
+        [(name, callback) for name, callback in own if callback is not None],
+        lr=settings.rate / 2,
+        batch_size=resolve_batch_size(settings.batch_size, len(rows)),
+        seed=draw_seed(generator),
+        kept=None if previous is None else previous.net.user_callbacks(),
+        # A copy goes on where it is, and the device of the fit may not be there.
+        device=None if previous is None else previous.net.device,
+    )
+    if state is not None:
+        _resume(net, state)
+    if not any(map(_is_scheduler, _callbacks(settings))):
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.lr
+    _run(net, rows, generator)
+    best.restore(net)
+    return net, [best.start_, *_history(net)], len(net.history)
+
+
+def _run(net, rows, generator):
+    """Train a net by skorch's own loop, on the threads that a step of it is worth."""
+    module = net.module_
+    n_weights = sum(p.numel() for p in module.parameters())
+    seed = draw_seed(generator)
+    draws = drawing_from(seed) if net.model.architecture.draws else nullcontext()
+    with limit_threads(threads_for(net.batch_size * n_weights)), draws:
+        (net.fit_together if isinstance(net, DistributedNet) else net.partial_fit)(rows)
+    if net.interrupted_:
+        raise KeyboardInterrupt
+
+
+def _build_net(
+    settings,
+    model,
+    missing,
+    own_callbacks,
+    *,
+    lr=None,
+    max_epochs=1,
+    batch_size=128,
+    train_split=None,
+    seed=0,
+    device=None,
+    kept=None,
+):
+    """Build the skorch net around a float32 copy of the model's module.
+
+    `kept` are the user's callbacks with their names, where they have begun already.
+    """
+    callbacks = list(settings.callbacks or ())
+    kind = DistributedNet if settings.distributed else Net
+    net = kind(
+        copy.deepcopy(model.module).float(),
+        ReconstructionLoss(model.loss, missing),
+        model=model,
+        optimizer=settings.optimizer,
+        lr=settings.rate if lr is None else lr,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        train_split=train_split,
+        alpha=settings.alpha,
+        gradient_clip=settings.gradient_clip,
+        trim=settings.trim,
+        corruption=settings.corruption,
+        penalty=settings.penalty,
+        own_callbacks=own_callbacks,
+        callbacks=callbacks if kept is None else [],
+        seed=seed,
+        device=device or resolve_device(settings.device),
+        verbose=int(settings.verbose),
+    )
+    net.initialize()
+    if kept is not None:
+        net.take_callbacks(callbacks, kept)
+    return net
+
+
+def _callbacks(settings):
+    """Return the user's callbacks without their names."""
+    return [c[-1] if isinstance(c, tuple | list) else c for c in settings.callbacks or ()]
+
+
+def _is_scheduler(callback):
+    kind = callback if isinstance(callback, type) else type(callback)
+    return issubclass(kind, LRScheduler)
+
+
+def _schedule(settings):
+    """Return the schedule, which a user's scheduler among the callbacks takes the place of."""
+    return None if any(map(_is_scheduler, _callbacks(settings))) else settings.schedule
+
+
+def _has_weights(net, model):
+    """Return whether a net has the weights of a model, rounded to its own float type."""
+    own, other = net.module_.state_dict(), model.module.state_dict()
+    return all(torch.equal(own[key].cpu(), other[key].to(own[key].dtype)) for key in own)
+
+
+def _history(net):
+    """Return the rows of the history, without the batches and what skorch keeps for itself."""
+    left_out = ("batches", "train_batch_count", "valid_batch_count")
+    left_out += ("train_loss_best", "valid_loss_best")
+    renamed = {"dur": "duration"}
+    return [
+        {
+            renamed.get(key, key): value.item() if isinstance(value, np.generic) else value
+            for key, value in row.items()
+            if key not in left_out
+        }
+        for row in net.history
+    ]
+
+
+def _net_state(net):
+    """Return what a net needs to go on: optimizers, running mean of a stream, and history."""
+    average, found = dict(net.callbacks_).get("average"), {}
+    if isinstance(average, GrowingAverage):
+        found = average.state()
+    history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+    return {
+        "optimizers": [optimizer.state_dict() for optimizer in net.optimizers()],
+        "average": found,
+        "history": history,
+    }
+
+
+def _training_params(net):
+    """Return what a net needs to train as it did, free of what a training leaves behind."""
+    names = ("lr", "max_epochs", "batch_size", "train_split", "seed")
+    own = [(name, clone(callback)) for name, callback in net.own_callbacks if name != "average"]
+    average = [(name, type(c)()) for name, c in net.own_callbacks if name == "average"]
+    return {name: getattr(net, name) for name in names} | {"own_callbacks": average + own}
+
+
+def _resume(net, state):
+    """Let a net go on with the optimizers and the history of another."""
+    for optimizer, its_state in zip(net.optimizers(), state["optimizers"], strict=True):
+        # A copy, because the optimizer takes over what it is given and changes it.
+        optimizer.load_state_dict(copy.deepcopy(its_state))
+    for row in state["history"]:
+        net.history.new_epoch()
+        for key, value in row.items():
+            net.history.record(key, value)

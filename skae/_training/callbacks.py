@@ -1,0 +1,362 @@
+"""Callbacks that the training consists of: one idea each, on skorch's events.
+
+The module holds the averaged weights from the first batch of held-out rows, or the end of the
+epoch, to the beginning of the next epoch: a loss, a checkpoint and a score are then about the same
+weights, those that may be kept.
+"""
+
+import math
+import sys
+import time
+
+import torch
+from scipy import stats
+from skorch.callbacks import Callback, EarlyStopping
+from tqdm import tqdm
+
+from .._data.rows import n_batches
+
+# Weights averaged over some fifty steps do better on unseen rows than the last ones, at any rate.
+_DECAY = 0.98
+# In the running mean of all steps of a stream step t weighs about t**_POWER: three fifths of the
+# mean are the last tenth of the steps.
+_POWER = 8
+# A loss a thousand times the start's is no noise: PCA's own loss is at most about one.
+_DIVERGED = 1e3
+# The level of the test that a gain over the start must pass: one standard error, for many rows.
+_LEVEL = 0.16
+
+
+class WeightAverage(Callback):
+    """Keep a running mean of the weights over the steps, which is what predicts.
+
+    torch's AveragedModel walks through the modules at every step, which costs a small net a fifth
+    of its time.
+    """
+
+    def on_train_begin(self, net, **kwargs):
+        flat = {id(p) for p in net.flat_.parameters}
+        rest = [p for p in net.module_.parameters() if id(p) not in flat]
+        self.current_ = [p.detach() for p in [*net.flat_.vectors, *rest]]
+        # It starts with the first step: a callback may load other weights until then.
+        self.average_ = None
+        self.shown_ = False
+
+    def _start(self):
+        self.average_ = [p.clone() for p in self.current_]
+
+    def on_epoch_begin(self, net, **kwargs):
+        self._show(False)
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if not training:
+            self._show(True)
+        elif self.average_ is None:
+            self._start()
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        if training:
+            weight = self._weight()
+            for average, current in zip(self.average_, self.current_, strict=True):
+                average.lerp_(current, weight)
+
+    def on_epoch_end(self, net, **kwargs):
+        self._show(True)
+
+    def on_train_end(self, net, **kwargs):
+        self._show(True)
+        self.current_, self.average_ = [], []
+
+    def _weight(self):
+        return 1 - _DECAY
+
+    def _show(self, shown):
+        """Let the module have the averaged weights, or those that the next step starts from."""
+        if shown != self.shown_ and self.average_ is not None:
+            for average, current in zip(self.average_, self.current_, strict=True):
+                other = current.clone()
+                current.copy_(average)
+                average.copy_(other)
+            self.shown_ = shown
+
+
+class GrowingAverage(WeightAverage):
+    """A running mean of the weights over all calls of ``partial_fit``: its window grows.
+
+    A constant rate keeps the weights moving about the minimum, by as much for ever; the mean over
+    ever more of them settles, as `fit` does with a rate that falls. Unlike such a rate, it need not
+    know when the training ends (polynomial-decay averaging).
+
+    Parameters
+    ----------
+    n_steps : int
+        The number of steps in the mean so far.
+    weights : dict or None
+        The state of the module from which the next step starts, where it has the mean.
+
+    References
+    ----------
+    O. Shamir, T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization: Convergence
+    Results and Optimal Averaging Schemes", ICML 2013.
+    """
+
+    def __init__(self, n_steps=0, weights=None):
+        self.n_steps = n_steps
+        self.weights = weights
+
+    def initialize(self):
+        self.n_steps_, self.last_ = self.n_steps, self.weights
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        super().on_train_begin(net, **kwargs)
+        if self.last_ is not None:
+            self._start()
+            net.module_.load_state_dict(self.last_)
+
+    def state(self):
+        """Return the parameters of the next call's average."""
+        return {"n_steps": self.n_steps_, "weights": self.last_}
+
+    def on_epoch_end(self, net, **kwargs):
+        self.last_ = _copy_state(net.module_)
+        super().on_epoch_end(net, **kwargs)
+
+    def on_train_end(self, net, **kwargs):
+        if not self.shown_:
+            # a callback has ended the pass before its last step
+            self.last_ = _copy_state(net.module_)
+        super().on_train_end(net, **kwargs)
+
+    def _weight(self):
+        self.n_steps_ += 1
+        return (_POWER + 1) / (_POWER + self.n_steps_)
+
+
+class LearningRate(Callback):
+    """Let the learning rate follow a schedule, and record it.
+
+    Parameters
+    ----------
+    schedule : skae.schedules.Schedule or None
+        None: the rate is constant, or a callback of the user's changes it.
+    """
+
+    def __init__(self, schedule):
+        self.schedule = schedule
+
+    def on_train_begin(self, net, **kwargs):
+        self.scheduler_ = None
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        if self.schedule is not None and self.scheduler_ is None:
+            for group in net.optimizer_.param_groups:
+                # what an earlier training has left is the end of its schedule
+                group["lr"] = net.lr
+            n = n_batches(len(dataset_train), net.batch_size)
+            self.scheduler_ = self.schedule.build(net.optimizer_, net.max_epochs, n)
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        if training and self.scheduler_ is not None and self.schedule.every_step:
+            self.scheduler_.step()
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
+        if self.scheduler_ is not None and not self.schedule.every_step:
+            row = net.history[-1]
+            loss = [row.get("valid_loss", row["train_loss"])]
+            self.scheduler_.step(*(loss if self.schedule.needs_loss else []))
+
+    def on_train_end(self, net, **kwargs):
+        self.scheduler_ = None
+
+    def __getstate__(self):
+        # A checkpoint may pickle the net in the middle of a training, which ends for the copy.
+        return super().__getstate__() | {"scheduler_": None}
+
+
+class NoiseLevel(Callback):
+    """Measure the reconstruction error before each epoch, by which corruptions set their size."""
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        net.measure_error(dataset_train)
+
+
+class Progress(Callback):
+    """Tell the net which fraction of the training is over, for penalties that change with it."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.step_ = 0
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        self.n_batches_ = n_batches(len(dataset_train), net.batch_size)
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        if training:
+            vars(net)["progress_"] = self.step_ / self.n_batches_ / net.max_epochs
+            self.step_ += 1
+
+
+class BestEpoch(Callback):
+    """Keep the weights of the epoch with the lowest loss on held-out rows, the start included.
+
+    Without held-out rows the last weights stay. A training that diverges ends in an error.
+
+    Parameters
+    ----------
+    started : float
+        When the fit began, by ``time.perf_counter``.
+    start : dict or None
+        The start's row of the history, where another call of ``partial_fit`` has measured it.
+
+    Attributes
+    ----------
+    start_ : dict
+        The start's row of the history.
+    best_ : int
+        The epoch whose weights the module has at the end; 0 is the start.
+    """
+
+    def __init__(self, started, start=None):
+        self.started = started
+        self.start = start
+
+    def initialize(self):
+        self.start_ = self.start
+        self.start_state_ = self.best_state_ = self.valid_ = self.kept_ = None
+        self.best_ = 0
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.initialize()
+
+    def measure_start(self, net, train, valid):
+        """Record the losses of the start."""
+        self.start_ = {"epoch": 0}
+        losses, terms = net.evaluate(train, held_out=False)
+        self._record("train", losses, terms)
+        if valid is not None:
+            losses, terms = net.evaluate(valid, held_out=True)
+            self._record("valid", losses, terms)
+        self.start_losses_ = losses
+        self.best_loss_ = losses.mean().item()
+        self.best_state_ = None
+        self.start_state_ = None if valid is None else _copy_state(net.module_)
+        self.start_["learning_rate"] = net.optimizer_.param_groups[0]["lr"]
+        self.start_["duration"] = time.perf_counter() - self.started
+
+    def _record(self, kind, losses, terms):
+        self.start_[f"{kind}_loss"] = losses.mean().item()
+        self.start_ |= {f"{kind}_{name}": value for name, value in terms.items()}
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.valid_ = dataset_valid
+        if self.start_ is None:
+            self.measure_start(net, dataset_train, dataset_valid)
+            # the start has a duration of its own
+            dict(net.callbacks_)["epoch_timer"].on_epoch_begin(net)
+
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        row = net.history[-1]
+        self._check(net, row)
+        loss = row.get("valid_loss", row["train_loss"])
+        if dataset_valid is None:
+            self.best_ = row["epoch"]
+        elif loss < self.best_loss_:
+            self.best_, self.best_loss_ = row["epoch"], loss
+            self.best_state_ = _copy_state(net.module_)
+
+    def _check(self, net, row):
+        start = self.start_["train_loss"]
+        if not row["train_loss"] <= _DIVERGED * (1 + start):
+            raise ValueError(
+                f"The training diverged: the loss is {row['train_loss']:.3g} after epoch "
+                f"{row['epoch']}, and it was {start:.3g} before the first. Lower "
+                f"learning_rate (now {net.lr:g}) or gradient_clip (now {net.gradient_clip})."
+            )
+
+    def on_train_end(self, net, **kwargs):
+        # The net stays with the estimator, which must not hold X.
+        valid, self.valid_ = self.valid_, None
+        if self.start_state_ is not None:
+            self._choose(net, valid)
+        self.kept_ = net.history, self.best_state_ if self.best_ else self.start_state_
+
+    def _choose(self, net, valid):
+        if self.best_state_ is not None:
+            net.module_.load_state_dict(self.best_state_)
+            if is_gain(self.start_losses_, net.evaluate(valid, held_out=True)[0]):
+                return
+        self.best_ = 0
+        net.module_.load_state_dict(self.start_state_)
+
+    def restore(self, net):
+        """Undo what callbacks have loaded at the end: which epoch is kept is decided here."""
+        if self.kept_ is not None and net.callbacks:
+            net.history, weights = self.kept_
+            if weights is not None:
+                net.module_.load_state_dict(weights)
+        self.start_state_ = self.best_state_ = self.kept_ = None
+
+    def __getstate__(self):
+        return super().__getstate__() | {"valid_": None}
+
+
+class Patience(EarlyStopping):
+    """End the training after some epochs without a fall of the loss, the start's among them."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        # BestEpoch, which comes before this, has measured the start by now.
+        if not math.isfinite(self.dynamic_threshold_):
+            self.dynamic_threshold_ = self._calc_new_threshold(self._start(net))
+
+    def _start(self, net):
+        return dict(net.callbacks_)["best_epoch"].start_[self.monitor]
+
+    def _calc_new_threshold(self, score):
+        # The losses of a user's own may be negative.
+        return score - self.threshold * abs(score)
+
+
+class ProgressReport(Callback):
+    """Show a progress bar (``verbose=1``) or print a line an epoch (above)."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar_ = None
+        if net.verbose == 1:
+            self.bar_ = tqdm(total=net.max_epochs, unit="epoch", file=sys.stderr)
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        names = ("train_loss", "valid_loss")
+        losses = {key: f"{row[key]:.4g}" for key in names if key in row}
+        if self.bar_ is not None:
+            self.bar_.set_postfix(losses, refresh=False)
+            self.bar_.update()
+        elif net.verbose > 1:
+            text = ", ".join(f"{key} {value}" for key, value in losses.items())
+            print(f"epoch {row['epoch']}/{net.max_epochs}: {text}")
+
+    def on_train_end(self, net, **kwargs):
+        if self.bar_ is not None:
+            self.bar_.close()
+
+
+def is_gain(start, best):
+    """Return whether held-out rows are typically better off than at the start, beyond chance.
+
+    The best of many epochs looks better than the start on a few rows even where it is not, and the
+    start is the safe choice: it must be refuted, by a paired t test. The test is on the logarithms,
+    because a few rows with large losses would hide what all the others say.
+    """
+    n_rows = len(start)
+    if n_rows < 2:
+        return False
+    tiny = torch.finfo(start.dtype).tiny
+    gain = torch.log(start + tiny) - torch.log(best + tiny)
+    error = gain.std().item() / math.sqrt(n_rows)
+    return gain.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
+
+
+def _copy_state(module):
+    return {key: value.clone() for key, value in module.state_dict().items()}
