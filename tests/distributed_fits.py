@@ -4,7 +4,9 @@ import contextlib
 import io
 import os
 import pickle
+import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback, EarlyStopping
+from torch import nn
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import Dense
@@ -26,6 +29,18 @@ SETTINGS = {
     "batch_size": 45,
     "random_state": 0,
 }
+
+
+class WithUnusedWeights(nn.Module):
+    """A linear autoencoder with weights that take no part in its loss."""
+
+    def __init__(self, n_features, n_components):
+        super().__init__()
+        self.encode = nn.Linear(n_features, n_components)
+        self.decode = nn.Linear(n_components, n_features)
+        self.unused = nn.Linear(2, 2)
+
+
 # Each as one process would fit it, to rounding. Where gradients vanish, as they do in first layers
 # at the PCA start without noise, Adam makes a step of the rounding itself: hence the momentum.
 CASES = {
@@ -37,6 +52,7 @@ CASES = {
     "variational": {"penalty": "variational"},
     "ordered": {"penalty": "ordered"},
     "plateau": {"schedule": "plateau", "init": "random", "learning_rate": 1e-3},
+    "unused weights": {"architecture": WithUnusedWeights, "init": "random"},
     "all rows": {"batch_size": None, "early_stopping": False},
 }
 # What the processes refuse together, and the words that say why.
@@ -49,12 +65,17 @@ REFUSED = {
 
 
 class Watch(Callback):
-    """Keep the rows of each batch and the gradient of the first step."""
+    """Keep each batch, what the net made of it, and the gradient of the first step."""
 
-    seen, gradient = None, None
+    seen, made, gradient = None, None, None
 
     def on_batch_begin(self, net, batch=None, training=None, **kwargs):
-        self.seen = [*(self.seen or []), batch.x.numpy().copy()]
+        inputs, _ = batch
+        self.seen = [*(self.seen or []), inputs["x"].numpy().copy()]
+
+    def on_batch_end(self, net, y_pred=None, training=False, **kwargs):
+        if training:
+            self.made = [*(self.made or []), y_pred.numpy().copy()]
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
         if self.gradient is None:
@@ -69,12 +90,19 @@ class Raise(Callback):
             raise OSError("the disk is full")
 
 
-class Exit(Callback):
-    """End the process without a word in the second epoch."""
+class Fail(Callback):
+    """Fail in one of several ways, in the middle of the second epoch of the second process."""
 
-    def on_epoch_end(self, net, **kwargs):
-        if net.history[-1, "epoch"] == 2:
-            os._exit(7)
+    def __init__(self, how):
+        self.how = how
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and net.history[-1, "epoch"] == 2 and os.environ["RANK"] == "1":
+            if self.how == "exits":
+                os._exit(7)
+            if self.how == "freezes":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            raise OSError("the disk is full")
 
 
 def fit(distributed, sample_weight=None, **settings):
@@ -85,8 +113,8 @@ def fit(distributed, sample_weight=None, **settings):
 def fit_all(distributed):
     """Return {name: fitted estimator}, and what a callback saw."""
     fits = {name: fit(distributed, **settings) for name, settings in CASES.items()}
-    watched = fit(distributed, callbacks=[Watch()])
-    [watch] = (c for _, c in watched.net_.callbacks_ if isinstance(c, Watch))
+    watch = Watch()
+    fit(distributed, callbacks=[watch])
     fits["warm start"] = pickle.loads(pickle.dumps(fits["clean"])).set_params(warm_start=True)
     fits["warm start"].fit(X)
     fits["chunks"] = AutoencoderTransformer(**SETTINGS, distributed=distributed)
@@ -94,7 +122,7 @@ def fit_all(distributed):
         fits["chunks"].partial_fit(chunk)
     detector = AutoencoderAnomalyDetector(max_iter=2, random_state=0, distributed=distributed)
     fits["detector"] = detector.fit(X)
-    return fits, {"batches": watch.seen, "gradient": watch.gradient}
+    return fits, {"batches": watch.seen, "made": watch.made, "gradient": watch.gradient}
 
 
 def failure(function, *args, **kwargs):
@@ -112,8 +140,6 @@ def fail_all(rank):
     net = AutoencoderTransformer(**SETTINGS, distributed=True)
     other = X.copy()
     other[7, 20] += rank
-    broken = X.copy()
-    broken[0, 0] = np.inf if rank else 0
     detector = AutoencoderAnomalyDetector(max_iter=1, distributed=True, warm_start=True).fit(X)
     if rank:
         detector = clone(detector)
@@ -124,7 +150,6 @@ def fail_all(rank):
         "other rows": failure(net.fit, X[rank:]),
         "other alpha": failure(fit, True, alpha=0.1 * rank),
         "other weights": failure(fit, True, sample_weight=WEIGHT if rank else None),
-        "infinite values": failure(net.fit, broken),
     }
     return failures
 
@@ -138,6 +163,8 @@ def main(folder):
         # after failures, with nobody's seed and a callback of one process that ends the fit
         stop = EarlyStopping(monitor="epoch", patience=2) if rank else EarlyStopping(patience=99)
         stop.monitor = "epoch" if rank else "train_loss"
+        unseeded = AutoencoderAnomalyDetector(max_iter=1, distributed=True)
+        fits["unseeded detector"] = unseeded.fit(X)
         fits["unseeded"] = fit(True, random_state=None, verbose=2, callbacks=[stop])
     result = {
         "fits": fits,
@@ -145,13 +172,32 @@ def main(folder):
         "failures": failures,
         "printed": printed.getvalue(),
         "codes": fits["default"].transform(X),
+        "predicted": fits["default"].net_.predict(X),
         "threads": torch.get_num_threads(),
     }
     Path(folder, f"{rank}.pkl").write_bytes(pickle.dumps(result))
 
 
+def fail(how):
+    """Fit while the second process fails in some way; print how long it took to end."""
+    fit(True)
+    begun = time.perf_counter()
+    try:
+        if how == "refuses":
+            broken = X.copy()
+            broken[0, 0] = np.inf if os.environ["RANK"] == "1" else 0
+            AutoencoderTransformer(**SETTINGS, distributed=True).fit(broken)
+        else:
+            fit(True, callbacks=[Fail(how)])
+    finally:
+        print(f"took {time.perf_counter() - begun:.1f} s")
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "fails":
-        fit(True, callbacks=[Exit()] if os.environ["RANK"] == "1" else None)
+    # The tests, which are another script, must find the classes of what is pickled.
+    import distributed_fits
+
+    if len(sys.argv) > 2:
+        distributed_fits.fail(sys.argv[2])
     else:
-        main(sys.argv[1])
+        distributed_fits.main(sys.argv[1])

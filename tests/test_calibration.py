@@ -9,9 +9,8 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import IsolationForest
 
 from skae import AutoencoderAnomalyDetector
-from skae._calibration import Calibration
-from skae._crossfit import _to_net, _view
-from skae._folds import Folds, row_keys
+from skae._anomaly.calibration import Calibration
+from skae._anomaly.crossfit import Folds, _residuals, row_keys
 from skae.scorings import SCORINGS
 
 
@@ -55,10 +54,10 @@ def test_the_scores_of_training_rows_are_those_of_new_rows(benign):
     honest = stats.ks_2samp(model.score_samples(train), model.score_samples(test))
     assert honest.pvalue > 0.01
     # What a net makes of the rows it was trained on is closer to normal than that.
-    net, scoring = model.estimators_[0], model.scorings_[0]
+    net, scoring = model.models_[0], model.scorings_[0]
     own = train[model._crossfit.folds.find(train) == 0]
     with torch.no_grad():
-        seen = -scoring.distance(_view(net, *_to_net(net, own))).numpy()
+        seen = -scoring.distance(_residuals(net, own)).numpy()
     assert np.median(seen) > np.median(model.score_samples(train))
     assert_allclose(model.score_samples(train), _mean_of_unseen(model, train), rtol=1e-9)
 
@@ -66,9 +65,9 @@ def test_the_scores_of_training_rows_are_those_of_new_rows(benign):
 def _mean_of_unseen(model, X):
     folds = model._crossfit.folds.find(X)
     distances = np.empty((3, len(X)))
-    for k, (net, scoring) in enumerate(zip(model.estimators_, model.scorings_, strict=True)):
+    for k, (net, scoring) in enumerate(zip(model.models_, model.scorings_, strict=True)):
         with torch.no_grad():
-            distances[k] = scoring.distance(_view(net, *_to_net(net, X))).numpy()
+            distances[k] = scoring.distance(_residuals(net, X)).numpy()
     assert set(folds) == {0, 1, 2}
     return -np.array(
         [np.delete(d, fold).mean() for d, fold in zip(distances.T, folds, strict=True)]

@@ -12,13 +12,21 @@ from skae import AutoencoderTransformer
 
 
 class Weights(Callback):
-    """The weights after each step, in float64."""
+    """The weights before and after each step, in float64."""
 
-    steps = []
+    starts, steps = [], []
+
+    def on_batch_begin(self, net, **kwargs):
+        self.starts.append(self.weights(net))
 
     def on_batch_end(self, net, **kwargs):
-        vector = [p.detach().double().numpy().ravel() for p in net.module_.parameters()]
-        self.steps.append(np.concatenate(vector))
+        self.steps.append(self.weights(net))
+
+    @staticmethod
+    def weights(net):
+        return np.concatenate(
+            [p.detach().double().numpy().ravel() for p in net.module_.parameters()]
+        )
 
 
 def weights_of(model):
@@ -66,8 +74,10 @@ def test_a_copy_keeps_the_mean_and_the_last_weights(digits):
     model = AutoencoderTransformer(2, callbacks=[Weights()], random_state=0).partial_fit(digits)
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(weights_of(again), weights_of(model))
-    last = [p.detach().double().numpy().ravel() for p in again.net_.module_.parameters()]
-    assert_array_equal(np.concatenate(last), Weights.steps[-1])
+    last = Weights.steps[-1]
+    Weights.starts = []
+    again.partial_fit(digits)
+    assert_array_equal(Weights.starts[0], last)
 
 
 def test_after_fit_the_mean_begins_anew(digits):

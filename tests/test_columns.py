@@ -206,8 +206,8 @@ def test_an_unknown_category_is_none():
 @pytest.mark.parametrize(
     ("transformer", "message"),
     [
-        (Normalizer(), "'part' has no way back.*Normalizer.* has no inverse_transform"),
-        (FunctionTransformer(np.log1p), "'part' has no way back.*log1p.* has no inverse_func"),
+        (Normalizer(), "'part' cannot be inverted.*Normalizer.* has no inverse_transform"),
+        (FunctionTransformer(np.log1p), "'part' cannot be inverted.*log1p.* has no inverse_func"),
         (make_pipeline(StandardScaler(), Normalizer()), "Normalizer.* has no inverse_transform"),
         (MissingIndicator(features="all"), "MissingIndicator.* has no inverse_transform"),
     ],

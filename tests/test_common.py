@@ -66,11 +66,8 @@ EVERY_STRATEGY = [
     # with steps too small to matter: check_pipeline_consistency fits twice, a warm start goes on
     make(warm_start=True, learning_rate=1e-12),
     AutoencoderAnomalyDetector(),
-    *(
-        make_detector(scoring=scoring, architecture=architecture)
-        for scoring in SCORINGS
-        for architecture in ARCHITECTURES
-    ),
+    *(make_detector(scoring=scoring) for scoring in SCORINGS),
+    *(make_detector(architecture=architecture) for architecture in ARCHITECTURES),
     # scikit-learn's checks of detectors have negative data, whatever the tags say of counts, and
     # numbers that are all distinct, which are no tokens
     *(
@@ -91,6 +88,10 @@ PRODUCT = [
     for schedule in [*SCHEDULES, None]
     for init in ("pca", "random")
     for stopping in (True, False)
+] + [
+    make_detector(scoring=scoring, architecture=architecture)
+    for scoring in SCORINGS
+    for architecture in ARCHITECTURES
 ]
 
 

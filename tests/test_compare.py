@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
-from skae.__main__ import main
+from skae.cli import main
 from skae.compare import compare_with_pca
 from skae.compare._run import is_classes
 

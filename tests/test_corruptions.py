@@ -19,11 +19,11 @@ from skae.corruptions import (
 )
 
 
-def bound(corruption, X):
+def fitted(corruption, X):
     """Return the corruption as an estimator would have it, and the rows inside the net."""
     mean, scale = X.mean(0), np.sqrt(X.var(0).mean())
     x = (X - mean) / scale
-    corruption.bind(x.shape[1], lambda: (x.min(0), x.max(0)), lambda rows: (rows - mean) / scale)
+    corruption.fit(x.shape[1], lambda: (x.min(0), x.max(0)), lambda rows: (rows - mean) / scale)
     return corruption, torch.tensor(x), mean, scale
 
 
@@ -35,15 +35,15 @@ def corrupt(corruption, x, error=0.5, seed=0):
     ("corruption", "deviation"), [(Gaussian(level=0.3), 0.3), (ResidualNoise(level=0.6), 0.3)]
 )
 def test_noise_is_normal(corruption, deviation, digits):
-    corruption, x, _, _ = bound(corruption, digits)
+    corruption, x, _, _ = fitted(corruption, digits)
     noise = corrupt(corruption, x) - x.numpy()
     assert stats.kstest(noise.ravel()[:5000], stats.norm(scale=deviation).cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("fill", ["mean", 0.0, 0.5])
-def test_masking_masks_the_share_that_is_asked_for(fill, digits):
+def test_masking_masks_the_fraction_that_is_asked_for(fill, digits):
     X = digits + 0.01 * np.random.default_rng(0).normal(size=digits.shape)
-    corruption, x, mean, scale = bound(Masking(0.3, fill=fill), X)
+    corruption, x, mean, scale = fitted(Masking(0.3, fill=fill), X)
     found = mean + scale * corrupt(corruption, x)
     masked = ~np.isclose(found, X, atol=1e-12)
     assert stats.binomtest(int(masked.sum()), masked.size, 0.3).pvalue > 1e-3
@@ -53,7 +53,7 @@ def test_masking_masks_the_share_that_is_asked_for(fill, digits):
 
 def test_salt_and_pepper_are_the_ends_of_each_feature(digits):
     X = digits + 0.01 * np.random.default_rng(0).normal(size=digits.shape)
-    corruption, x, mean, scale = bound(SaltAndPepper(0.2), X)
+    corruption, x, mean, scale = fitted(SaltAndPepper(0.2), X)
     found = mean + scale * corrupt(corruption, x)
     changed = ~np.isclose(found, X, atol=1e-12)
     assert changed.mean() == pytest.approx(0.2, abs=0.01)

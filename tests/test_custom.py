@@ -89,8 +89,9 @@ def test_copies_are_equal_and_independent(kind, digits):
 def test_a_module_alone_without_the_linear_path(digits):
     model = fit(digits, Net, init="random")
     assert model.module_.E is None
-    x = torch.tensor((digits - model.mean_) / model._scale)
-    codes = model.module_.f.module.encode(x) * model._scale
+    scale = np.sqrt(digits.var(axis=0).mean())
+    x = torch.tensor((digits - model.mean_) / scale)
+    codes = model.module_.f.module.encode(x) * scale
     assert_allclose(model.transform(digits), codes.detach().numpy(), atol=1e-12)
 
 

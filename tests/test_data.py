@@ -6,23 +6,26 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skae import _data, _merging
-from skae.losses import SquaredError
+from skae._data import rows as rows_module
+from skae._data import selection
+from skae._data.rows import Batches, Rows, Standardization, n_batches
+from skae._data.selection import merge_rows, split_rows
+from skae.losses import Preparation
 
 
 def centred(X, weight=None):
-    """Return the mean, the scale and the rows of a table of X."""
-    table = _data.Table(X, np.arange(X.shape[0]), weight, SquaredError())
-    return *table.centre(), table.array()
+    """Return the mean, the scale and the standardized rows of X."""
+    rows = Rows(X, np.arange(X.shape[0]), weight, Preparation())
+    return rows.standardization.mean, rows.standardization.scale, rows.array()
 
 
 @pytest.mark.parametrize("key_bytes", [1, 2**24])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
 def test_merged_rows_are_those_of_numpy_in_numpy_s_order(dtype, key_bytes, monkeypatch):
-    monkeypatch.setattr(_merging, "_KEY_BYTES", key_bytes)
+    monkeypatch.setattr(selection, "_KEY_BYTES", key_bytes)
     X = np.random.default_rng(0).integers(-2, 3, size=(60, 3)).astype(dtype)
     X[0, 0] = -0.0
-    index, weight = _merging.merge_rows(X, None)
+    index, weight = merge_rows(X, None)
     expected, first, counts = np.unique(X, axis=0, return_index=True, return_counts=True)
     assert_array_equal(X[index], expected)
     assert_array_equal(index, first)
@@ -32,7 +35,7 @@ def test_merged_rows_are_those_of_numpy_in_numpy_s_order(dtype, key_bytes, monke
 def test_sparse_rows_are_merged_as_dense_ones():
     X = np.random.default_rng(0).integers(-1, 2, size=(200, 4)).astype(float)
     sample_weight = np.random.default_rng(1).integers(0, 3, size=200).astype(float)
-    found, other = (_merging.merge_rows(x, sample_weight) for x in (sparse.csr_matrix(X), X))
+    found, other = (merge_rows(x, sample_weight) for x in (sparse.csr_matrix(X), X))
     order = np.argsort(found[0])
     assert_array_equal(found[0][order], np.sort(other[0]))
     assert_array_equal(found[1][order], other[1][np.argsort(other[0])])
@@ -40,23 +43,23 @@ def test_sparse_rows_are_merged_as_dense_ones():
 
 def test_weights_are_summed_and_zeros_dropped():
     X = np.array([[1.0], [2.0], [1.0], [3.0]])
-    index, weight = _merging.merge_rows(X, np.array([0.5, 2.0, 0.25, 0.0]))
+    index, weight = merge_rows(X, np.array([0.5, 2.0, 0.25, 0.0]))
     assert_array_equal(X[index], [[1.0], [2.0]])
     assert_array_equal(weight, [0.75, 2.0])
 
 
 def test_equal_weights_are_none():
     X = np.array([[1.0], [2.0]])
-    assert _merging.merge_rows(X, None)[1] is None
-    assert _merging.merge_rows(X, np.array([3.0, 3.0]))[1] is None
+    assert merge_rows(X, None)[1] is None
+    assert merge_rows(X, np.array([3.0, 3.0]))[1] is None
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
 @pytest.mark.parametrize("factor", [1000.0, 1e-12, 3.0])
 def test_order_does_not_depend_on_the_unit(factor, make):
     X = np.random.default_rng(0).normal(size=(50, 2)).round(2)
-    one, _ = _merging.merge_rows(make(X), None)
-    other, _ = _merging.merge_rows(make(factor * X), None)
+    one, _ = merge_rows(make(X), None)
+    other, _ = merge_rows(make(factor * X), None)
     assert_array_equal(other, one)
 
 
@@ -100,7 +103,7 @@ def test_a_constant_has_scale_one(value):
     ("n_rows", "n_valid"), [(1, 1), (2, 1), (20, 5), (105, 26), (200, 30), (305, 31)]
 )
 def test_split_holds_out_a_share_and_enough_rows(n_rows, n_valid):
-    train, valid = _merging.split_rows(n_rows, 0.1, np.random.default_rng(0))
+    train, valid = split_rows(n_rows, 0.1, np.random.default_rng(0))
     assert len(valid) == n_valid
     assert_array_equal(np.sort(np.concatenate([train, valid])), np.arange(n_rows))
 
@@ -109,14 +112,17 @@ def test_split_holds_out_a_share_and_enough_rows(n_rows, n_valid):
 @pytest.mark.parametrize(("batch_size", "sizes"), [(4, {5}), (10, {10}), (3, {3, 4}), (99, {10})])
 def test_batches_hold_every_row_once(batch_size, sizes, held):
     X, weight = np.arange(10.0)[:, None], np.arange(1.0, 11.0)
-    table = _data.Table(X, np.arange(10), weight, SquaredError()).place(np.zeros(1), 1.0)
+    rows = Rows(X, np.arange(10), weight, Preparation(), Standardization(np.zeros(1), 1.0))
     if held:
-        table.hold("cpu")
-    parts = list(_data.batches(table, batch_size, torch.Generator().manual_seed(0)))
-    assert {len(part.x) for part in parts} == sizes
-    assert len(parts) == _data.n_batches(10, batch_size)
-    together = torch.cat([part.x for part in parts]).ravel()
-    weights = torch.cat([part.weight for part in parts])
+        rows.hold("cpu")
+    batches = Batches(rows, batch_size, torch.Generator().manual_seed(0), with_targets=True)
+    parts = list(batches)
+    assert {len(part["x"]) for part, _ in parts} == sizes
+    assert len(parts) == len(batches) == n_batches(10, batch_size)
+    together = torch.cat([part["x"] for part, _ in parts]).ravel()
+    weights = torch.cat([part["sample_weight"] for part, _ in parts])
+    # the targets are the rows in the units of X
+    assert_array_equal(np.concatenate([target for _, target in parts]).ravel(), together)
     assert_array_equal(np.sort(together), np.arange(10))
     # a row keeps its weight, relative to the mean weight
     assert_allclose(weights, (together + 1) / 5.5, rtol=1e-6)
@@ -127,14 +133,14 @@ def test_blocks_are_the_rows_bit_by_bit(make, monkeypatch):
     X = np.random.default_rng(0).normal(size=(23, 4))
     index = np.random.default_rng(1).permutation(23)[:20]
     mean, scale, x = centred(X[index])
-    table = _data.Table(make(X), index, None, SquaredError()).place(mean, scale)
-    monkeypatch.setattr(_data, "_BLOCK_ENTRIES", 12)
-    parts = list(table.blocks())
+    rows = Rows(make(X), index, None, Preparation(), Standardization(mean, scale))
+    monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 12)
+    parts = list(rows.blocks())
     assert {part.stop - part.start for part in parts} == {3, 2}
-    assert_array_equal(np.concatenate([table.array(part) for part in parts]), x)
-    assert_array_equal(table.take(np.array([3, 5])).array(), x[[3, 5]])
-    low, high = table.extremes()
+    assert_array_equal(np.concatenate([rows.array(part) for part in parts]), x)
+    assert_array_equal(rows.take(np.array([3, 5])).array(), x[[3, 5]])
+    low, high = rows.extremes()
     assert_array_equal(low, x.min(0))
     assert_array_equal(high, x.max(0))
-    before = table.batch(slice(4, 9)).x
-    assert_array_equal(table.hold("cpu").batch(slice(4, 9)).x, before)
+    before = rows.batch(slice(4, 9))["x"]
+    assert_array_equal(rows.hold("cpu").batch(slice(4, 9))["x"], before)

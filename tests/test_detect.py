@@ -1,4 +1,4 @@
-"""python -m skae detect: the strangest rows, why, a CSV, and one line for bad input."""
+"""python -m skae detect: the most unusual rows, why, a CSV, and one line for bad input."""
 
 import csv
 
@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_wine
 
-from skae.__main__ import main
+from skae.cli import main
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def wine_file(tmp_path):
     return path
 
 
-def test_the_strangest_rows_and_their_features(wine_file, tmp_path, capsys):
+def test_the_most_unusual_rows_and_their_features(wine_file, tmp_path, capsys):
     out = tmp_path / "new" / "anomalies.csv"
     arguments = [str(wine_file), "--contamination", "0.02", "--explain", "--top", "2"]
     assert main(["detect", *arguments, "--out", str(out)]) == 0

@@ -80,7 +80,7 @@ def test_codes_and_reconstructions(cancer):
     codes = model.transform(test)
     assert codes.shape == (len(test), 3)
     assert_allclose(model.inverse_transform(codes), model.reconstruct(test), rtol=1e-9)
-    assert_array_equal(codes, model.estimators_[0].transform(test))
+    assert_array_equal(codes, model.models_[0].encode(test))
     assert_array_equal(model.fit_transform(train), model.transform(train))
     assert model.transform(test.astype(np.float32)).dtype == np.float32
     assert model.reconstruct(test.astype(np.float32)).dtype == np.float32
@@ -89,7 +89,7 @@ def test_codes_and_reconstructions(cancer):
 
 def test_the_default_width_is_the_root_of_the_number_of_features(cancer):
     train, *_ = cancer
-    assert detector(max_iter=1).fit(train).estimators_[0].n_components_ == 5
+    assert detector(max_iter=1).fit(train).models_[0].n_components == 5
     assert detector(max_iter=1, n_components=0.8, init="pca").fit(train)
 
 
@@ -145,6 +145,7 @@ def test_a_weight_is_a_repetition(cancer):
     assert_array_equal(one.p_values(test), other.p_values(test))
 
 
+@pytest.mark.slow
 def test_chunks_come_close_to_a_fit(cancer):
     train, test, _, truth = cancer
     whole = detector(contamination=0.1).fit(train)

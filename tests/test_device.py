@@ -31,11 +31,13 @@ def answer(estimator, X):
 def test_a_device_that_is_gone_is_not_needed_to_predict(estimator, iris):
     # As a pickle from a machine with a GPU would be: nothing in it depends on the device.
     estimator = estimator.set_params(random_state=0).fit(iris)
-    for net in getattr(estimator, "estimators_", [estimator]):
-        net.device = "cuda"
+    transformer = isinstance(estimator, AutoencoderTransformer)
+    for fit in [estimator._fitted] if transformer else estimator._crossfit.fits:
+        fit.settings.params["device"] = "cuda"
+    estimator.set_params(device="cuda")
     loaded = pickle.loads(pickle.dumps(estimator))
     assert_array_equal(answer(loaded, iris), answer(estimator, iris))
-    if isinstance(loaded, AutoencoderTransformer):
+    if transformer:
         # chunks go on where the net is
         assert loaded.partial_fit(iris).net_.device == "cpu"
         with pytest.raises(ValueError, match="device='cuda' is not available"):
@@ -94,10 +96,10 @@ def test_rows_stay_on_the_device(digits):
     from skorch.callbacks import Callback
 
     class Where(Callback):
-        def on_train_begin(self, net, X=None, **kwargs):
-            self.held_ = X._held
+        def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+            self.held_ = dataset_train._held
 
-    model = AutoencoderTransformer(
-        4, max_iter=1, random_state=0, device="cuda", callbacks=[Where()]
-    ).fit(digits)
-    assert model.net_.callbacks_[0][1].held_.is_cuda
+    where = Where()
+    params = {"max_iter": 1, "random_state": 0, "callbacks": [where]}
+    AutoencoderTransformer(4, device="cuda", **params).fit(digits)
+    assert where.held_.is_cuda

@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -89,18 +90,22 @@ def alone():
     return fit_all(False)
 
 
-def nets(estimator):
-    return getattr(estimator, "estimators_", [estimator])
+def fits_of(estimator):
+    """Return the weights, the history and the best epoch of each net."""
+    if isinstance(estimator, AutoencoderTransformer):
+        return [(estimator.module_.state_dict(), estimator.history_, estimator.best_iter_)]
+    crossfit = estimator._crossfit.fits
+    return [(fit.model.module.state_dict(), fit.history, fit.best) for fit in crossfit]
 
 
 def assert_same(one, other, atol):
     """Assert that weights and losses agree."""
-    for a, b in zip(nets(one), nets(other), strict=True):
-        weights, others = a.module_.state_dict(), b.module_.state_dict()
+    for a, b in zip(fits_of(one), fits_of(other), strict=True):
+        (weights, history, best), (others, its_history, its_best) = a, b
         for name, weight in weights.items():
             torch.testing.assert_close(weight, others[name], rtol=0, atol=atol)
-        assert a.best_iter_ == b.best_iter_
-        for row, its in zip(a.history_, b.history_, strict=True):
+        assert best == its_best
+        for row, its in zip(history, its_history, strict=True):
             row, its = ({k: v for k, v in r.items() if k != "duration"} for r in (row, its))
             assert row == pytest.approx(its, rel=0, abs=atol)
 
@@ -108,7 +113,7 @@ def assert_same(one, other, atol):
 FITS = [*CASES, "warm start", "chunks", "detector"]
 
 
-@pytest.mark.parametrize("name", [*FITS, "unseeded"])
+@pytest.mark.parametrize("name", [*FITS, "unseeded", "unseeded detector"])
 def test_processes_agree(pair, name):
     assert_same(pair[0]["fits"][name], pair[1]["fits"][name], 1e-6)
 
@@ -116,9 +121,9 @@ def test_processes_agree(pair, name):
 @pytest.mark.parametrize("name", FITS)
 def test_as_one_process(pair, alone, name):
     fits, _ = alone
-    assert_same(pair[0]["fits"][name], fits[name], 2e-5)
-    for net in nets(fits[name]):
-        assert net.history_[-1]["train_loss"] != net.history_[0]["train_loss"]
+    assert_same(pair[0]["fits"][name], fits[name], 1e-5)
+    for _, history, _ in fits_of(fits[name]):
+        assert history[-1]["train_loss"] != history[0]["train_loss"]
 
 
 def test_gradients_are_those_of_the_whole_batch(pair, alone):
@@ -130,15 +135,20 @@ def test_gradients_are_those_of_the_whole_batch(pair, alone):
 
 def test_each_process_takes_its_part_of_each_batch(pair, alone):
     _, watched = alone
-    parts = [found["watched"]["batches"] for found in pair]
-    for whole, first, second in zip(watched["batches"], *parts, strict=True):
+    for found in pair:
+        for batch, whole in zip(found["watched"]["batches"], watched["batches"], strict=True):
+            np.testing.assert_array_equal(batch, whole)
+    parts = [found["watched"]["made"] for found in pair]
+    for whole, first, second in zip(watched["made"], *parts, strict=True):
         assert abs(len(first) - len(second)) <= 1
-        np.testing.assert_array_equal(np.vstack([first, second]), whole)
+        np.testing.assert_allclose(np.vstack([first, second]), whole, rtol=0, atol=1e-5)
 
 
 def test_what_was_fitted_predicts_in_another_process(pair):
     for found in pair:
-        np.testing.assert_array_equal(found["fits"]["default"].transform(X), found["codes"])
+        fitted = found["fits"]["default"]
+        np.testing.assert_array_equal(fitted.transform(X), found["codes"])
+        np.testing.assert_allclose(fitted.net_.predict(X), found["predicted"], atol=1e-6)
 
 
 def test_only_the_first_process_prints(pair):
@@ -156,7 +166,7 @@ def test_threads_stay_as_they_were(pair):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_shared_is_refused_by_all(pair, name):
+def test_what_cannot_be_divided_is_refused_by_all(pair, name):
     for found in pair:
         kind, text = found["failures"][name]
         assert (kind, REFUSED[name][1] in text) == ("ValueError", True), text
@@ -179,25 +189,35 @@ def test_what_differs_is_told_by_all(pair, name, parameter):
         assert text.startswith(f"distributed=True needs the same {parameter} in every process")
 
 
+def test_an_error_in_one_process_ends_the_fit_of_all(pair):
+    first, second = (found["failures"]["callback"] for found in pair)
+    assert second == ("OSError", "the disk is full")
+    assert first[0] == "RuntimeError"
+    assert "process 1 ended by OSError: the disk is full" in first[1]
+
+
 @pytest.mark.parametrize(
-    ("name", "kind", "text"),
+    ("how", "status", "text"),
     [
-        ("callback", "OSError", "the disk is full"),
-        ("infinite values", "ValueError", "Input X contains infinity"),
+        ("exits", 7, ""),
+        ("raises", 1, "OSError: the disk is full"),
+        pytest.param("refuses", 1, "Input X contains infinity", marks=pytest.mark.slow),
+        pytest.param("freezes", -signal.SIGKILL, "", marks=pytest.mark.slow),
     ],
 )
-def test_an_error_in_one_process_ends_the_fit_of_all(pair, name, kind, text):
-    first, second = (found["failures"][name] for found in pair)
-    assert (second[0], text in second[1]) == (kind, True)
-    assert first[0] == "RuntimeError"
-    assert f"process 1 ended by {kind}: {text}" in first[1]
-
-
-def test_a_process_that_is_gone_ends_the_others():
-    first, second = start_pair("fails")
-    (first_status, printed), (second_status, _) = end(first), end(second)
-    assert (first_status, second_status) == (1, 7)
-    assert "RuntimeError: The distributed fit failed: the connection" in printed
+def test_a_process_that_fails_ends_the_others(how, status, text):
+    first, second = start_pair("fails", how)
+    try:
+        first_status, printed = end(first)
+    finally:
+        if how == "freezes":
+            second.kill()
+    second_status, its = end(second)
+    assert (first_status, second_status) == (1, status)
+    assert text in its
+    assert "RuntimeError: The distributed fit failed: another process has failed" in printed
+    [seconds] = re.findall(r"took (.*) s", printed)
+    assert float(seconds) < 60
 
 
 @pytest.mark.slow

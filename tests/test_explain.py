@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderAnomalyDetector
-from skae._attribution import integrated_gradients
+from skae._anomaly.attribution import integrated_gradients
 from skae.losses import LOSSES
 from skae.scorings import SCORINGS
 

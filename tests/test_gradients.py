@@ -1,6 +1,9 @@
 """The gradient of a dense net, written out, beside autograd and finite differences."""
 
 import copy
+import subprocess
+import sys
+import tempfile
 from functools import partial
 
 import numpy as np
@@ -9,14 +12,14 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from skae import AutoencoderTransformer, _gradients
-from skae._data import Rows
-from skae._gradients import affine, known_gradient, product
-from skae._steps import Criterion, _influence
-from skae.architectures import ACTIVATIONS, Dense
-from skae.architectures._base import Autoencoder, Plan
+from skae import AutoencoderTransformer
+from skae._data.rows import Standardization
+from skae._model.autoencoder import AutoencoderModule
+from skae._training import fast
+from skae._training.fast import affine, known_gradient, product
+from skae._training.net import ReconstructionLoss, _influence
+from skae.architectures import ACTIVATIONS, Dense, Plan
 from skae.losses import LOSSES, SquaredError
-from skae.losses._head import Head
 
 ON_X = sorted(name for name, loss in LOSSES.items() if not loss.discrete)
 
@@ -29,8 +32,10 @@ def dense(hidden=(7, 5), activation="silu", loss=None, linear=True, n_features=6
         f, g = Dense().build(Plan((n_features,), k, k, hidden, activation, False))
         E, D = torch.randn(n_features, k), torch.randn(k, n_features)
     E, D = (E.double(), D.double()) if linear else (None, None)
-    head = Head(loss, torch.full((n_features,), 0.5, dtype=torch.float64), 0.3, False)
-    return Autoencoder(f, g, E, D, head, k, False, None), Criterion(loss, False)
+    standardization = Standardization(np.full(n_features, 0.5), 0.3)
+    f, g = f.double(), g.double()
+    module = AutoencoderModule(f, g, E, D, loss, standardization, k, False, False, None)
+    return module, ReconstructionLoss(loss, 0.0)
 
 
 def data(loss=None, n=20, n_features=6):
@@ -38,15 +43,15 @@ def data(loss=None, n=20, n_features=6):
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(n, n_features))
     if loss is not None:
-        loss.bind(X)
+        loss.fit(X)
     x = torch.from_numpy((X - 0.5) / 0.3)
     return x, x + 0.1 * torch.from_numpy(rng.normal(size=x.shape))
 
 
-def by_autograd(module, criterion, seen, rows, influence):
-    losses = criterion(module(seen), module.head.target(rows.x))
-    if rows.weight is not None:
-        losses = losses * rows.weight
+def by_autograd(module, criterion, seen, x, weight, influence):
+    losses = criterion(module(seen), module.target(x))
+    if weight is not None:
+        losses = losses * weight
     if influence is not None:
         losses = losses * influence(losses)
     return losses.mean()
@@ -58,12 +63,15 @@ def with_gradients(module):
     return module
 
 
-def check(module, criterion, seen, rows, trim=0.0, rtol=1e-9):
-    influence = partial(_influence, weight=rows.weight, trim=trim) if trim else None
-    expected = by_autograd(module, criterion, seen, rows, influence)
+def check(module, criterion, seen, x, weight=None, trim=0.0, rtol=1e-9):
+    influence = partial(_influence, weight=weight, trim=trim) if trim else None
+    eta = module(seen).detach()
+    expected = by_autograd(module, criterion, seen, x, weight, influence)
     gradients = torch.autograd.grad(expected, list(module.parameters()))
-    loss = known_gradient(with_gradients(module), criterion)(seen, rows, influence)
+    gradient_of = known_gradient(with_gradients(module), criterion)
+    loss, output = gradient_of(seen, x, weight, influence, with_output=True)
     assert_allclose(loss, expected.detach(), rtol=rtol)
+    assert_allclose(output, eta, rtol=rtol, atol=rtol * float(eta.norm()))
     for p, gradient in zip(module.parameters(), gradients, strict=True):
         assert_allclose(p.grad, gradient, rtol=rtol, atol=rtol * float(gradient.norm()))
 
@@ -71,9 +79,9 @@ def check(module, criterion, seen, rows, trim=0.0, rtol=1e-9):
 @pytest.mark.parametrize("many", [0, 2**13])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradient_of_every_activation_is_autograd_s(activation, many, monkeypatch):
-    monkeypatch.setattr(_gradients, "_MANY", many)
+    monkeypatch.setattr(fast, "_MANY", many)
     x, seen = data()
-    check(*dense(activation=activation), seen, Rows(x, None))
+    check(*dense(activation=activation), seen, x)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (9, 7, 5)])
@@ -83,7 +91,7 @@ def test_gradient_of_every_activation_is_autograd_s(activation, many, monkeypatc
 def test_gradient_with_weights_and_trimming(weighted, trim, linear, hidden):
     x, seen = data()
     weight = torch.linspace(0.5, 1.5, len(x), dtype=torch.float64) if weighted else None
-    check(*dense(hidden, linear=linear), seen, Rows(x, weight), trim)
+    check(*dense(hidden, linear=linear), seen, x, weight, trim)
 
 
 @pytest.mark.parametrize("linear", [True, False])
@@ -92,15 +100,15 @@ def test_gradient_of_every_loss_is_autograd_s(name, linear):
     loss = LOSSES[name]()
     x, seen = data(loss)
     weight = torch.linspace(0.5, 1.5, len(x), dtype=torch.float64)
-    check(*dense(loss=loss, linear=linear), seen, Rows(x, weight), 0.3)
+    check(*dense(loss=loss, linear=linear), seen, x, weight, 0.3)
 
 
 @pytest.mark.parametrize("activation", ["silu", "tanh", "softplus"])
 def test_gradient_is_that_of_finite_differences(activation):
     module, criterion = dense(activation=activation)
     x, seen = data()
-    rows = Rows(x, torch.linspace(0.5, 1.5, len(x), dtype=torch.float64))
-    known_gradient(with_gradients(module), criterion)(seen, rows)
+    weight = torch.linspace(0.5, 1.5, len(x), dtype=torch.float64)
+    known_gradient(with_gradients(module), criterion)(seen, x, weight)
     for p in module.parameters():
         values, gradient = p.detach().view(-1), p.grad.view(-1)
         for i in range(0, len(values), 5):
@@ -108,7 +116,7 @@ def test_gradient_is_that_of_finite_differences(activation):
             for step in (1e-5, -1e-5):
                 values[i] = before + step
                 with torch.no_grad():
-                    losses.append(by_autograd(module, criterion, seen, rows, None).item())
+                    losses.append(by_autograd(module, criterion, seen, x, weight, None).item())
             values[i] = before
             assert_allclose(gradient[i], (losses[0] - losses[1]) / 2e-5, atol=1e-8)
 
@@ -116,7 +124,7 @@ def test_gradient_is_that_of_finite_differences(activation):
 def test_gradient_in_float32_with_large_products():
     module, criterion = dense((160, 130), n_features=70)
     x, seen = data(n=300, n_features=70)
-    check(module.float(), criterion, seen.float(), Rows(x.float(), None), rtol=2e-5)
+    check(module.float(), criterion, seen.float(), x.float(), rtol=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -177,5 +185,31 @@ def test_a_fit_is_the_one_by_autograd(params, iris, monkeypatch):
     model = AutoencoderTransformer(2, max_iter=6, random_state=0, **params)
     X = (iris - iris.mean(0)) / iris.std(0)
     ours = model.fit(X, sample_weight=weight).reconstruct(X)
-    monkeypatch.setattr("skae._steps.known_gradient", lambda *args: None)
+    monkeypatch.setattr("skae._training.net.known_gradient", lambda *args: None)
     assert_allclose(model.fit(X, sample_weight=weight).reconstruct(X), ours, atol=1e-3)
+
+
+@pytest.mark.parametrize("missing", ["silu_backward", "linear_pointwise", "adam"])
+def test_without_a_private_operator_the_fit_is_the_same(missing, monkeypatch, digits):
+    """Compare with a process in which torch lacks an operator."""
+    code = """
+import sys
+import numpy as np
+import torch
+from skae._utils import torch as own
+path = own._PRIVATE_OPERATORS[sys.argv[1]].split(".")
+own._PRIVATE_OPERATORS[sys.argv[1]] = "no_such_operator"
+import skae
+from skae._training import fast
+X = np.load(sys.argv[2])
+model = skae.AutoencoderTransformer(4, max_iter=3, hidden_layer_sizes=(300,), random_state=0).fit(X)
+assert (model.net_.gradient_ is None) == (sys.argv[1] == "silu_backward")
+np.save(sys.argv[3], model.module_.E.detach().numpy())
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/X.npy", digits)
+        command = [sys.executable, "-c", code, missing, f"{folder}/X.npy", f"{folder}/E.npy"]
+        subprocess.run(command, check=True)
+        found = np.load(f"{folder}/E.npy")
+    model = AutoencoderTransformer(4, max_iter=3, hidden_layer_sizes=(300,), random_state=0)
+    assert_allclose(found, model.fit(digits).module_.E.detach(), atol=1e-5)

@@ -14,7 +14,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
-from skae import AutoencoderAnomalyDetector, AutoencoderTransformer, _base, _data, _merging
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer, _fit
+from skae._data import rows as rows_module
+from skae._data import selection
+from skae._model import autoencoder
 
 NAMES = [f"pixel_{j}" for j in range(64)]
 
@@ -205,7 +208,7 @@ def test_batches_made_when_needed_are_those_of_the_copy(dtype, weighted, digits,
     params = {"init": "random", "loss": "huber"}
     expected = small(**params).fit(X, sample_weight=weight)
     start = small(max_iter=0).fit(X, sample_weight=weight)
-    monkeypatch.setattr(_data, "_HELD_BYTES", 0)
+    monkeypatch.setattr(rows_module, "_HELD_BYTES", 0)
     # The sums of blocks are those of all rows where there is one block.
     model = small(**params).fit(X, sample_weight=weight)
     assert_array_equal(model.transform(X), expected.transform(X))
@@ -216,10 +219,11 @@ def test_batches_made_when_needed_are_those_of_the_copy(dtype, weighted, digits,
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
 def test_a_file_is_never_copied_whole(dtype, tmp_path, monkeypatch):
-    monkeypatch.setattr(_data, "_HELD_BYTES", 2**16)
-    monkeypatch.setattr(_data, "_BLOCK_ENTRIES", 2**16)
-    monkeypatch.setattr(_merging, "_KEY_BYTES", 2**18)
-    monkeypatch.setattr(_base, "_MOST_ENTRIES", 2**16)
+    monkeypatch.setattr(rows_module, "_HELD_BYTES", 2**16)
+    monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 2**16)
+    monkeypatch.setattr(selection, "_KEY_BYTES", 2**18)
+    monkeypatch.setattr(_fit, "_MOST_ENTRIES", 2**16)
+    monkeypatch.setattr(autoencoder, "_MOST_ENTRIES", 2**16)
     generator = np.random.default_rng(0)
     X = generator.integers(-3000, 3000, size=(8000, 1000)).astype(dtype)
     file = mapped(X, tmp_path)

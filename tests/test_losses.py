@@ -1,15 +1,21 @@
 """Losses against float64 NumPy and scikit-learn's metrics, gradients against differences."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse, stats
 from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.metrics import log_loss, mean_poisson_deviance
+from torch import nn
 
 from skae import AutoencoderTransformer
-from skae.losses import LOSSES, BinaryCrossEntropy, Huber, Loss
-from skae.losses._head import Head
+from skae._data.rows import Standardization
+from skae._model.autoencoder import AutoencoderModule
+from skae.losses import LOSSES, BinaryCrossEntropy, Huber, Likelihood, Loss
 
 RNG = np.random.default_rng(0)
 ETA = RNG.normal(size=(6, 5))
@@ -26,10 +32,8 @@ X = {
 X["categorical_cross_entropy"][:5, 0] = range(5)  # a vocabulary of as many tokens as ETA is wide
 
 
-def bound(name, **params):
-    loss = LOSSES[name](**params)
-    loss.bind(X[name])
-    return loss
+def fitted(name, **params):
+    return LOSSES[name](**params).fit(X[name])
 
 
 def per_sample(loss, eta, x):
@@ -37,7 +41,7 @@ def per_sample(loss, eta, x):
 
 
 def target(loss, x):
-    return torch.tensor(loss.prepare(x)[0])
+    return torch.tensor(loss.preparation.transform(x)[0])
 
 
 def huber(difference, delta):
@@ -80,13 +84,13 @@ REFERENCE = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_value_is_that_of_float64_numpy(name):
-    assert_allclose(per_sample(bound(name), ETA, X[name]), REFERENCE[name](ETA, X[name]))
+    assert_allclose(per_sample(fitted(name), ETA, X[name]), REFERENCE[name](ETA, X[name]))
 
 
 def test_cross_entropy_of_bits_is_the_log_loss():
     bits = (X["binary_cross_entropy"] > 0.5).astype(float)
     loss = LOSSES["binary_cross_entropy"]()
-    loss.bind(bits)
+    loss.fit(bits)
     expected = log_loss(bits.ravel(), sigmoid(ETA).ravel())
     assert_allclose(per_sample(loss, ETA, bits).mean(), expected)
 
@@ -99,7 +103,7 @@ def test_huber_with_another_delta():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradient_is_that_of_finite_differences(name):
-    loss = bound(name)
+    loss = fitted(name)
     eta = torch.tensor(ETA, requires_grad=True)
     loss.per_sample(eta, target(loss, X[name])).sum().backward()
     step = 1e-6
@@ -111,7 +115,7 @@ def test_gradient_is_that_of_finite_differences(name):
 
 @pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if not loss.identity])
 def test_links_are_inverse_inside_the_domain(name):
-    loss = bound(name)
+    loss = fitted(name)
     eta = torch.tensor(ETA)
     mu = loss.link(eta)
     again = loss.link(loss.inverse_link(mu, mu.mean(0)))
@@ -167,6 +171,69 @@ def test_the_learnt_range_stays_for_later_rows(digits):
         model.partial_fit(2 * digits)
 
 
+# -- the domain ----------------------------------------------------------------------------------
+
+# Rows outside the domain of the loss, and what the error tells.
+OUTSIDE = {
+    "binary_cross_entropy": (np.full((2, 5), 1.5), r"needs values in \[0, 1\]"),
+    "poisson": (np.full((2, 5), -2.0), r"loss='poisson'.*-2"),
+    "multinomial": (np.full((2, 5), -2.0), r"loss='multinomial'.*-2"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_fit_and_check_refuse_values_outside_the_domain(name, form):
+    rows, message = OUTSIDE[name]
+    for method in (LOSSES[name]().fit, fitted(name).check):
+        with pytest.raises(ValueError, match=message):
+            method(form(rows))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_check_learns_nothing(name):
+    loss = fitted(name)
+    before = pickle.dumps(loss)
+    assert loss.check(X[name][2:]) is None
+    assert pickle.dumps(loss) == before
+
+
+def test_check_refuses_missing_entries_of_whole_rows():
+    rows = X["multinomial"].copy()
+    rows[0, 0] = np.nan
+    with pytest.raises(ValueError, match="takes none"):
+        fitted("multinomial").check(rows)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("way", ["warm start", "partial_fit"])
+def test_later_rows_outside_the_domain_are_refused(name, way):
+    model = AutoencoderTransformer(2, loss=name, warm_start=True, max_iter=1, random_state=0)
+    model.fit(X[name])
+    rows, message = OUTSIDE[name]
+    with pytest.raises(ValueError, match=message):
+        (model.fit if way == "warm start" else model.partial_fit)(rows)
+
+
+def test_the_range_is_learnt_by_fit_alone():
+    loss = BinaryCrossEntropy(feature_range=None).fit(np.array([[2.0, 5.0], [3.0, np.nan]]))
+    eta = torch.tensor([[-1e3, 0.0, 1e3]])
+    assert_array_equal(loss.link(eta), [[2, 3.5, 5]])
+    loss.check(np.array([[3.0, 4.0]]))
+    assert_array_equal(loss.link(eta), [[2, 3.5, 5]])
+    for value in (1.0, 6.0):
+        with pytest.raises(ValueError, match=r"needs values in \[2, 5\], but X has values in"):
+            loss.check(np.array([[3.0, value]]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_learnt_range_holds_its_own_ends(dtype):
+    # 0.1 + (0.7 - 0.1) is less than 0.7 in float64; many random pairs have such a sum
+    for pair in [(0.1, 0.7), *np.random.default_rng(0).uniform(size=(200, 2))]:
+        rows = np.array([pair], dtype)
+        BinaryCrossEntropy(feature_range=None).fit(rows).check(rows)
+
+
 @pytest.mark.parametrize("name", ["poisson", "multinomial"])
 def test_negative_counts_are_refused(name, iris):
     with pytest.raises(ValueError, match=rf"Negative values in data: loss='{name}'.*-1"):
@@ -195,6 +262,68 @@ def test_zero_rows_do_not_count_in_a_multinomial(digits):
     assert np.isfinite(other.transform(np.zeros((1, 64)))).all()
 
 
+# -- likelihoods ---------------------------------------------------------------------------------
+
+
+def test_the_likelihoods_are_those_that_are_documented():
+    assert {name for name, loss in LOSSES.items() if issubclass(loss, Likelihood)} == {
+        "squared_error",
+        "absolute_error",
+        "binary_cross_entropy",
+        "poisson",
+        "categorical_cross_entropy",
+        "mixed",
+    }
+
+
+# The density of each entry, given the noise of the errors.
+LOG_DENSITY = {
+    "squared_error": lambda eta, x, noise: stats.norm(eta, np.sqrt(noise)).logpdf(x),
+    "absolute_error": lambda eta, x, noise: stats.laplace(eta, noise).logpdf(x),
+    "binary_cross_entropy": lambda eta, x, noise: (
+        x * np.log(sigmoid(eta)) + (1 - x) * np.log(1 - sigmoid(eta))
+    ),
+    "poisson": lambda eta, x, noise: stats.poisson(np.exp(eta)).logpmf(x),
+}
+
+
+@pytest.mark.parametrize("name", LOG_DENSITY)
+def test_the_log_likelihood_is_the_sum_over_the_observed_entries(name):
+    loss = fitted(name)
+    eta, rows = torch.tensor(ETA), X[name].copy()
+    noise = loss.noise(eta, torch.tensor(rows))
+    assert noise == pytest.approx(REFERENCE[name](ETA, rows).mean())
+    expected = LOG_DENSITY[name](ETA, rows, noise)
+    assert_allclose(loss.total_log_likelihood(eta, torch.tensor(rows), noise), expected.sum(1))
+    rows[2, 1:3] = np.nan
+    expected[2, 1:3] = 0
+    assert_allclose(loss.total_log_likelihood(eta, torch.tensor(rows), noise), expected.sum(1))
+
+
+def test_a_loss_that_is_no_likelihood_has_no_score_samples(iris):
+    for loss in ("huber", "multinomial"):
+        model = AutoencoderTransformer(1, loss=loss, penalty="variational", max_iter=1).fit(iris)
+        assert not hasattr(model, "score_samples")
+
+
+# -- as a scikit-learn estimator -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_clone_is_as_it_was_before_fit(name):
+    new = clone(fitted(name))
+    assert vars(new) == vars(LOSSES[name]())
+    assert new.preparation is LOSSES[name].preparation
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_fitted_loss_pickles(name):
+    loss = fitted(name)
+    again = pickle.loads(pickle.dumps(loss))
+    assert_array_equal(target(again, X[name]), target(loss, X[name]))
+    assert_array_equal(per_sample(again, ETA, X[name]), per_sample(loss, ETA, X[name]))
+
+
 def test_a_loss_from_outside_takes_a_class(iris):
     class LogCosh(Loss):
         def per_sample(self, eta, x):
@@ -205,10 +334,13 @@ def test_a_loss_from_outside_takes_a_class(iris):
     assert "LogCosh" not in LOSSES
 
 
-def test_head_joins_the_paths_in_the_loss_s_terms():
-    mean = torch.tensor(X["poisson"].mean(0))
-    head = Head(bound("poisson"), mean, 2.0, padded=False)
+def test_the_paths_are_joined_in_the_loss_s_terms():
+    mean, loss = X["poisson"].mean(0), fitted("poisson")
+    f, g, standardization = nn.Identity(), nn.Identity(), Standardization(mean, 2.0)
+    module = AutoencoderModule(f, g, None, None, loss, standardization, 5, False, False, None)
     linear, nonlinear = torch.full((1, 5), 0.25).double(), torch.tensor(ETA[:1])
-    expected = (mean + 0.5) * torch.exp(nonlinear)
-    assert_allclose(head.to_data(head(linear, nonlinear)), expected)
-    assert_allclose(head.target(linear), (mean + 0.5)[None])
+    expected = (mean + 0.5) * np.exp(ETA[:1])
+    eta = module.join(linear, nonlinear)
+    assert_allclose(loss.link(eta), expected)
+    assert_allclose(module.reconstruction(eta), (expected - mean) / 2)
+    assert_allclose(module.target(linear), (mean + 0.5)[None])

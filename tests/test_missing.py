@@ -10,7 +10,8 @@ from scipy import sparse
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
 
-from skae import AutoencoderTransformer, _merging
+from skae import AutoencoderTransformer
+from skae._data.selection import merge_rows
 from skae.corruptions import CORRUPTIONS
 from skae.losses import BinaryCrossEntropy
 from skae.metrics import explained_variance
@@ -206,7 +207,7 @@ def test_merged_rows_with_gaps_are_numpy_s():
     X = remove(X)
     expected = np.unique(np.nan_to_num(X, nan=9), axis=0)
     for make in (np.asarray, sparse.csr_matrix):
-        index, weight = _merging.merge_rows(make(X), None)
+        index, weight = merge_rows(make(X), None)
         found = np.nan_to_num(X[index], nan=9)
         assert_array_equal(found[np.lexsort(found.T[::-1])], expected)
         assert weight.sum() == len(X)

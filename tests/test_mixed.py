@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
-from skae.losses import Huber, Loss, Mixed
+from skae.losses import Huber, Loss, Mixed, Preparation
 
 RNG = np.random.default_rng(0)
 IRIS = load_iris()
@@ -30,10 +30,8 @@ TABLE = np.column_stack(
 NUMBERS, SPECIES, BIT, COIN = slice(0, 4), slice(4, 7), 7, slice(8, 10)
 
 
-def bound(X=TABLE, **params):
-    loss = Mixed(**params)
-    loss.bind(X)
-    return loss
+def fitted_loss(X=TABLE, **params):
+    return Mixed(**params).fit(X)
 
 
 def fitted(X=TABLE, k=2, max_iter=5, loss="mixed", **params):
@@ -57,15 +55,15 @@ def expected(eta, X, units):
 
 
 def test_the_loss_is_the_mean_over_the_features():
-    loss, eta = bound(), RNG.normal(size=TABLE.shape)
-    value = loss.per_sample(torch.tensor(eta), torch.tensor(loss.prepare(TABLE)[0]))
+    loss, eta = fitted_loss(), RNG.normal(size=TABLE.shape)
+    value = loss.per_sample(torch.tensor(eta), torch.tensor(loss.preparation.transform(TABLE)[0]))
     assert_allclose(value, expected(eta, TABLE, IRIS.data).mean(1))
 
 
 def test_large_log_odds_are_no_nan():
-    loss = bound()
+    loss = fitted_loss()
     eta = torch.tensor(1e4 * RNG.normal(size=TABLE.shape), requires_grad=True)
-    value = loss.per_sample(eta, torch.tensor(loss.prepare(TABLE)[0])).sum()
+    value = loss.per_sample(eta, torch.tensor(loss.preparation.transform(TABLE)[0])).sum()
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(eta.grad).all()
@@ -78,9 +76,9 @@ def test_large_log_odds_are_no_nan():
 def test_a_given_block_has_its_loss(loss, columns):
     X = np.column_stack([RNG.poisson(3.0, size=(40, 3)), RNG.uniform(size=40)]).astype(float)
     rest = [j for j in range(4) if j not in columns]
-    mixed = bound(X, blocks=[(columns, loss), (rest, "squared_error")])
+    mixed = fitted_loss(X, blocks=[(columns, loss), (rest, "squared_error")])
     eta = torch.tensor(RNG.normal(size=X.shape))
-    entries = mixed.per_entry(eta, torch.tensor(mixed.prepare(X)[0]))
+    entries = mixed.per_entry(eta, torch.tensor(mixed.preparation.transform(X)[0]))
     own = Loss.registry[loss]()
     x, weight = X[:, columns], {"squared_error": 0.5}.get(loss, 1.0)
     if own.identity:
@@ -92,25 +90,25 @@ def test_a_given_block_has_its_loss(loss, columns):
 
 def test_the_link_and_its_inverse_keep_each_column_in_its_place():
     blocks = [([9, 8], "multinomial"), ([3, 0, 7], "squared_error"), (slice(4, 7), "multinomial")]
-    loss = bound(blocks=[*blocks, ([1, 2], "absolute_error")])
+    loss = fitted_loss(blocks=[*blocks, ([1, 2], "absolute_error")])
     eta = torch.tensor(RNG.normal(size=TABLE.shape))
-    X = loss.restore(loss.link(eta).numpy())
+    X = loss.preparation.inverse_transform(loss.link(eta).numpy())
     assert_allclose(X[:, [9, 8]], softmax(eta[:, [9, 8]], 1))
     assert_allclose(X[:, SPECIES], softmax(eta[:, SPECIES], 1))
     for columns in ([3, 0, 7], [1, 2]):
         own = TABLE[:, columns]
         scale = np.sqrt(own.var(0).mean())
         assert_allclose(X[:, columns], own.mean(0) + scale * eta[:, columns].numpy())
-    mu = torch.tensor(loss.prepare(X)[0])
+    mu = torch.tensor(loss.preparation.transform(X)[0])
     assert_allclose(loss.link(loss.inverse_link(mu, mu.mean(0))), mu, rtol=1e-8)
 
 
 def test_entries_that_are_not_there_do_not_count():
-    loss = bound()
+    loss = fitted_loss()
     X = TABLE[:2].copy()
     X[0, [1, 5]] = np.nan  # a number, and with one of its columns a category
     eta = RNG.normal(size=X.shape)
-    value = loss.per_observed(torch.tensor(eta), torch.tensor(loss.prepare(X)[0]))
+    value = loss.per_observed(torch.tensor(eta), torch.tensor(loss.preparation.transform(X)[0]))
     entries = expected(eta, TABLE[:2], IRIS.data)
     assert_allclose(value, [np.delete(entries[0], [1, 5]).mean(), entries[1].mean()])
 
@@ -171,10 +169,10 @@ def test_float32_stays_float32():
 
 def test_partial_fit_keeps_the_blocks_of_the_first_rows():
     model = AutoencoderTransformer(2, loss="mixed", random_state=0).partial_fit(TABLE)
-    before = model.loss_function_.prepare(TABLE)[0]
+    before = model.loss_function_.preparation.transform(TABLE)[0]
     # of one species alone, which would be numbers, bits and no category
     model.partial_fit(TABLE[:50])
-    assert_array_equal(model.loss_function_.prepare(TABLE)[0], before)
+    assert_array_equal(model.loss_function_.preparation.transform(TABLE)[0], before)
     assert [columns for columns, _ in model.loss_function_.blocks_][-2:] == [[4, 5, 6], [8, 9]]
 
 
@@ -228,14 +226,14 @@ def test_blocks_are_found(columns, numbers, bits, features):
     kinds = {"SquaredError": numbers, "BinaryCrossEntropy": bits}
     expected = [(own, kind) for kind, own in kinds.items() if own]
     expected += [(own, "Multinomial") for own in features]
-    blocks = bound(np.transpose(columns).astype(float)).blocks_
+    blocks = fitted_loss(np.transpose(columns).astype(float)).blocks_
     assert [(own, type(loss).__name__) for own, loss in blocks] == expected
 
 
 def test_bits_that_are_not_there_hide_no_category():
     X = np.eye(3)[[0, 1, 2, 0, 1]]
     X[3] = np.nan
-    assert [columns for columns, _ in bound(X).blocks_] == [[0, 1, 2]]
+    assert [columns for columns, _ in fitted_loss(X).blocks_] == [[0, 1, 2]]
 
 
 # -- what does not go ----------------------------------------------------------------------------
@@ -271,6 +269,27 @@ def test_values_outside_a_block_s_domain_are_refused():
             AutoencoderTransformer(loss=Mixed(blocks)).fit(TABLE - np.eye(10)[0] * 9)
 
 
+def test_check_refuses_later_values_outside_a_block_s_domain():
+    loss = fitted_loss(blocks=[(slice(0, 4), "poisson"), (slice(4, 10), "squared_error")])
+    blocks = pickle.dumps(loss)
+    loss.check(TABLE[:50])
+    assert pickle.dumps(loss) == blocks
+    with pytest.raises(ValueError, match="needs counts"):
+        loss.check(TABLE - np.eye(10)[0] * 9)
+
+
+def test_a_loss_with_a_preparation_of_its_own_is_no_block_s():
+    class Logs(Preparation):
+        def transform(self, X):
+            return np.log1p(X), None
+
+    class HuberOfLogs(Huber):
+        preparation = Logs()
+
+    with pytest.raises(ValueError, match=r"a mean over columns as they are.*got HuberOfLogs"):
+        fitted_loss(blocks=[(slice(0, 10), HuberOfLogs())])
+
+
 @pytest.mark.parametrize("values", [[1, 1, 0], [0.5, 0, 0], [2, -1, 0]])
 def test_later_rows_must_be_one_hot(values):
     model = fitted(max_iter=0)
@@ -290,7 +309,7 @@ def test_an_unknown_category_and_probabilities_are_allowed():
     assert np.isfinite(model.reconstruct(model.reconstruct(TABLE))).all()
     loss = model.loss_function_
     eta = torch.tensor(RNG.normal(size=X.shape))
-    entries = loss.per_entry(eta, torch.tensor(loss.prepare(X)[0]))
+    entries = loss.per_entry(eta, torch.tensor(loss.preparation.transform(X)[0]))
     assert_array_equal(entries[1, 5], 0)
     assert entries[0, 5] > 0
 
@@ -299,9 +318,9 @@ def test_an_unknown_category_and_probabilities_are_allowed():
 
 
 def test_log_likelihood_is_that_of_each_block():
-    loss = bound()
+    loss = fitted_loss()
     eta = RNG.normal(size=TABLE.shape)
-    x = torch.tensor(loss.prepare(TABLE)[0])
+    x = torch.tensor(loss.preparation.transform(TABLE)[0])
     noise = loss.noise(torch.tensor(eta), x)
     total = loss.total_log_likelihood(torch.tensor(eta), x, noise)
     scale = np.sqrt(IRIS.data.var(0).mean())

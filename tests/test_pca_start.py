@@ -8,7 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
+from skae._model.autoencoder import Autoencoder
 from skae.losses import LOSSES
 
 IDENTITY = [name for name, loss in LOSSES.items() if loss.identity]
@@ -173,3 +174,34 @@ def test_means_far_from_zero_are_kept(iris):
         for X in (iris, iris + 1e7)
     )
     assert_allclose(other.reconstruct(iris + 1e7) - 1e7, one.reconstruct(iris), atol=1e-3)
+
+
+def test_components_are_computed_when_they_are_asked_for(digits, monkeypatch):
+    calls = []
+    derivative = Autoencoder._mean_derivative
+
+    def counted(self):
+        calls.append(self)
+        return derivative(self)
+
+    monkeypatch.setattr(Autoencoder, "_mean_derivative", counted)
+    model = AutoencoderTransformer(4, max_iter=20, random_state=0).fit(digits)
+    assert not calls
+    first, again = model.components_, model.components_
+    assert len(calls) == 1
+    assert first is again
+    # The start is PCA: its loadings are those of the linear path.
+    start = AutoencoderTransformer(4, max_iter=0).fit(digits)
+    assert_allclose(np.abs(start.components_), np.abs(PCA(4).fit(digits).components_), atol=1e-8)
+    AutoencoderAnomalyDetector(max_iter=2, random_state=0).fit(digits)
+    assert len(calls) == 1
+
+
+def test_components_are_the_derivative_of_the_reconstruction(iris):
+    X = np.unique(iris, axis=0)  # equal rows count once
+    model = AutoencoderTransformer(2, max_iter=30, early_stopping=False, random_state=0).fit(X)
+    codes, step = model.transform(X), 1e-4
+    assert model.best_iter_ > 0
+    for component, direction in zip(model.components_, np.eye(2), strict=True):
+        ahead, behind = (model.inverse_transform(codes + s * direction) for s in (step, -step))
+        assert_allclose(component, ((ahead - behind) / (2 * step)).mean(0), rtol=1e-4, atol=1e-6)

@@ -6,14 +6,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from scipy.special import rel_entr
+from units import scale_of
 
 from skae import AutoencoderTransformer
 from skae.architectures import Convolutional, Dense
 from skae.corruptions import CORRUPTIONS
 from skae.penalties import (
     PENALTIES,
-    Coding,
     Contractive,
+    EncodedBatch,
     Ordered,
     Penalty,
     Sparse,
@@ -26,13 +27,13 @@ def fit(X, penalty, **params):
     return AutoencoderTransformer(penalty=penalty, **params).fit(X)
 
 
-def coding_of(model, X, training=True, progress=1.0):
-    """Return what a penalty sees of rows, in float64."""
+def batch_of(model, X, train):
+    """Return what a penalty sees of rows, in float64, where a model was fitted to others."""
     module = model.module_
-    x = torch.tensor((X - model.mean_) / model._scale)
+    x = torch.tensor((X - model.mean_) / scale_of(train))
     out, k = module.outputs(x), module.n_components
     generator = torch.Generator().manual_seed(0)
-    return Coding(x, out[:, :k], out[:, k:], module, 1.0, generator, progress, training)
+    return EncodedBatch(x, out[:, :k], out[:, k:], module, 1.0, generator, 1.0, True)
 
 
 # -- all of them ---------------------------------------------------------------------------------
@@ -90,8 +91,8 @@ def test_a_penalty_from_outside_takes_one_class(images):
     class Small(Penalty, name="small"):
         """Codes near zero, in units of their spread at the start."""
 
-        def terms(self, coding):
-            return {"size": 10 * coding.module.start_loss * coding.units().square().mean(1)}
+        def terms(self, batch):
+            return {"size": 10 * batch.module.start_loss * batch.units().square().mean(1)}
 
     try:
         small, plain = fit(train, "small"), fit(train, None)
@@ -109,13 +110,13 @@ def test_a_penalty_from_outside_takes_one_class(images):
 def test_sparsity_is_that_of_numpy(kind, digits):
     penalty = Sparse(kind, weight=0.7, target=0.3)
     model = fit(digits, penalty, max_iter=3)
-    code = model.transform(digits) / model._scale
+    code = model.transform(digits) / scale_of(digits)
     size = np.abs(code) / np.sqrt((code**2).mean(0))
     expected = size.mean()
     if kind == "kl":
         activation = np.tanh(size).mean(0)
         expected = (rel_entr(0.3, activation) + rel_entr(0.7, 1 - activation)).mean()
-    (term,) = penalty.terms(coding_of(model, digits)).values()
+    (term,) = penalty.terms(batch_of(model, digits, digits)).values()
     unit = model.history_[0]["train_reconstruction"]
     assert model.module_.start_loss.item() == pytest.approx(unit, rel=0.1)
     assert term.mean().item() == pytest.approx(0.7 * model.module_.start_loss.item() * expected)
@@ -140,7 +141,7 @@ def test_sparse_codes_have_more_entries_near_zero(penalty, images):
 
 def squared_jacobians(model, X):
     """Return each row's squared norm by autograd, one row at a time."""
-    module, rows = model.module_, coding_of(model, X)
+    module, rows = model.module_, batch_of(model, X, X)
     scale = rows.code.square().mean(0).sqrt().detach()
     jacobians = [
         torch.autograd.functional.jacobian(lambda x: module.encode(x[None])[0], x) for x in rows.x
@@ -153,7 +154,7 @@ def squared_jacobians(model, X):
 def test_one_hidden_layer_is_exact(params, activation, digits):
     X = digits[:40]
     model = fit(X, "contractive", hidden_layer_sizes=(9,), activation=activation, **params)
-    found = Contractive.squared_norm(coding_of(model, X)).detach().numpy()
+    found = Contractive.squared_norm(batch_of(model, X, X)).detach().numpy()
     assert_allclose(found, squared_jacobians(model, X), rtol=1e-10)
 
 
@@ -165,8 +166,8 @@ def test_one_hidden_layer_is_exact(params, activation, digits):
 def test_deeper_nets_are_estimated_without_bias(params, digits):
     X = digits[:20]
     model = fit(X, "contractive", max_iter=20, early_stopping=False, corruption=None, **params)
-    coding = coding_of(model, X)
-    draws = np.array([Contractive.squared_norm(coding).detach().numpy() for _ in range(1000)])
+    batch = batch_of(model, X, X)
+    draws = np.array([Contractive.squared_norm(batch).detach().numpy() for _ in range(1000)])
     error = draws.std(0) / np.sqrt(len(draws))
     assert (np.abs(draws.mean(0) - squared_jacobians(model, X)) < 4.5 * error).all()
 
@@ -200,8 +201,8 @@ def test_tokens_do_not_move_a_little():
 def test_nested_dropout_keeps_the_first_components():
     code = torch.ones(6000, 4)
     generator = torch.Generator().manual_seed(0)
-    coding = Coding(code, code, code[:, :0], None, 1.0, generator, 0.0, True)
-    kept = Ordered(share=0.5).draw(coding).numpy()
+    batch = EncodedBatch(code, code, code[:, :0], None, 1.0, generator, 0.0, True)
+    kept = Ordered(fraction=0.5).draw(batch).numpy()
     assert (np.diff(kept, axis=1) <= 0).all()
     counts = np.bincount(kept.sum(1).astype(int), minlength=5)[1:]
     # a half keeps all four, the other half each number alike

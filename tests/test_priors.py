@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy import stats
-from test_penalties import coding_of, fit
+from test_penalties import batch_of, fit
+from units import scale_of
 
 from skae import AutoencoderTransformer
 from skae.penalties import MMD, Adversarial, Variational
@@ -15,21 +16,21 @@ from skae.penalties import MMD, Adversarial, Variational
 
 def test_the_divergence_is_that_of_two_normal_distributions(digits):
     model = fit(digits, "variational")
-    coding = coding_of(model, digits[:5])
+    batch = batch_of(model, digits[:5], digits)
     prior = torch.distributions.Normal(torch.zeros(4).double(), model.module_.spread)
-    deviation = (0.5 * Variational.log_variance(coding)).exp() * model.module_.spread
-    posterior = torch.distributions.Normal(coding.code, deviation)
+    deviation = (0.5 * Variational.log_variance(batch)).exp() * model.module_.spread
+    posterior = torch.distributions.Normal(batch.code, deviation)
     expected = torch.distributions.kl_divergence(posterior, prior).sum(1)
-    assert_allclose(Variational.divergence(coding).detach(), expected.detach(), rtol=1e-12)
+    assert_allclose(Variational.divergence(batch).detach(), expected.detach(), rtol=1e-12)
 
 
 def test_codes_are_drawn_from_the_posterior(digits):
     model = fit(digits, "variational")
-    coding = coding_of(model, np.repeat(digits[:1], 4000, axis=0))
-    draws = Variational().draw(coding).detach().numpy()
-    deviation = (0.5 * Variational.log_variance(coding)).exp()
+    batch = batch_of(model, np.repeat(digits[:1], 4000, axis=0), digits)
+    draws = Variational().draw(batch).detach().numpy()
+    deviation = (0.5 * Variational.log_variance(batch)).exp()
     deviation = (deviation * model.module_.spread).detach().numpy()[0]
-    mean = model.transform(digits[:1])[0] / model._scale
+    mean = model.transform(digits[:1])[0] / scale_of(digits)
     for j in range(4):
         assert stats.kstest(draws[:, j], stats.norm(mean[j], deviation[j]).cdf).pvalue > 1e-3
 
@@ -38,15 +39,16 @@ def test_the_bound_with_binary_cross_entropy_is_that_of_numpy(digits):
     model = fit(digits, "variational", loss="binary_cross_entropy")
     X = digits[:7]
     found = model.score_samples(X, n_draws=3)
-    coding = coding_of(model, X)
+    batch = batch_of(model, X, digits)
     spread = model.module_.spread.numpy()
-    mean = model.transform(X) / model._scale / spread
-    log_variance = Variational.log_variance(coding).detach().numpy()
+    scale = scale_of(digits)
+    mean = model.transform(X) / scale / spread
+    log_variance = Variational.log_variance(batch).detach().numpy()
     divergence = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(1)
     noise = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     likelihood = 0
     for row in noise.numpy():
-        codes = (mean + np.exp(log_variance / 2) * row) * spread * model._scale
+        codes = (mean + np.exp(log_variance / 2) * row) * spread * scale
         p = model.inverse_transform(codes)
         likelihood += (X * np.log(p) + (1 - X) * np.log1p(-p)).sum(1) / 3
     assert_allclose(found, likelihood - divergence, rtol=1e-6)
@@ -80,7 +82,8 @@ def test_the_bound_is_below_the_likelihood_of_pca():
 
 def test_transform_is_the_mean_and_a_subset_is_a_subset(digits):
     model = fit(digits, "variational")
-    assert_allclose(model.transform(digits), coding_of(model, digits).code.detach() * model._scale)
+    codes = batch_of(model, digits, digits).code.detach() * scale_of(digits)
+    assert_allclose(model.transform(digits), codes)
     assert_allclose(model.score_samples(digits[3:5]), model.score_samples(digits)[3:5], rtol=1e-10)
 
 
@@ -109,7 +112,7 @@ def test_a_larger_beta_says_less(images):
     said = []
     for beta in (0.1, 1.0, 10.0):
         model = fit(train, Variational(beta=beta))
-        said.append(Variational.divergence(coding_of(model, train)).mean().item())
+        said.append(Variational.divergence(batch_of(model, train, train)).mean().item())
     assert said[0] > said[1] > said[2]
 
 
@@ -132,16 +135,16 @@ def test_the_critic_has_steps_and_an_optimizer_of_its_own(digits):
 def test_the_losses_of_the_two_players_are_those_of_numpy(digits):
     penalty = Adversarial(weight=2.0)
     model = fit(digits, penalty, max_iter=3)
-    coding = coding_of(model, digits)
+    batch = batch_of(model, digits, digits)
     critic = model.module_.critic
-    odds = critic(coding.units()).detach().numpy()
-    (term,) = penalty.terms(coding).values()
+    odds = critic(batch.units()).detach().numpy()
+    (term,) = penalty.terms(batch).values()
     unit = model.module_.start_loss.item()
     assert_allclose(term.detach(), 2 * unit * np.log1p(np.exp(-odds)), rtol=1e-10)
     drawn = torch.randn(400, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     real = critic(drawn).detach().numpy()
     expected = (np.log1p(np.exp(odds)) + np.log1p(np.exp(-real))).mean()
-    assert penalty.critic_loss(coding).item() == pytest.approx(expected)
+    assert penalty.critic_loss(batch).item() == pytest.approx(expected)
 
 
 def test_the_discrepancy_is_that_of_numpy():
@@ -161,7 +164,7 @@ def test_codes_come_closer_to_the_prior(penalty, images):
     train, test = images
 
     def distance(model, spread):
-        codes = model.transform(test) / model._scale / spread
+        codes = model.transform(test) / scale_of(train) / spread
         normal = np.random.default_rng(0).normal(size=codes.shape)
         return MMD.discrepancy(torch.tensor(codes), torch.tensor(normal)).item()
 

@@ -7,52 +7,56 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.covariance import MinCovDet, ledoit_wolf
 
-from skae.scorings import SCORINGS, Latent, Mahalanobis, Reconstruction, View, Whitened
+from skae.scorings import SCORINGS, Latent, Mahalanobis, Reconstruction, Residuals, Whitened
 
 QUADRATIC = [name for name in SCORINGS if name != "reconstruction"]
 
 
-def view_of(code, residual):
+def residuals_of(code, residual):
     code, residual = (torch.from_numpy(np.asarray(a, dtype=float)) for a in (code, residual))
-    return View(code, residual, residual.square().mean(1))
+    return Residuals(code, residual, residual.square().mean(1))
 
 
-def random_view(n=200, k=2, d=5, seed=0):
+def random_residuals(n=200, k=2, d=5, seed=0):
     rng = np.random.default_rng(seed)
     mix = rng.normal(size=(k + d, k + d))
     both = rng.normal(size=(n, k + d)) @ mix + rng.normal(size=k + d)
-    return view_of(both[:, :k], both[:, k:])
+    return residuals_of(both[:, :k], both[:, k:])
 
 
-def fit(name, view, weight=None, **params):
+def fit(name, residuals, weight=None, **params):
     scoring = SCORINGS[name](**params)
-    scoring.fit(view, np.ones(len(view.code)) if weight is None else weight)
+    scoring.fit(residuals, np.ones(len(residuals.code)) if weight is None else weight)
     return scoring
 
 
 @pytest.mark.parametrize("scoring", ["mahalanobis", "latent"])
 def test_all_rows_give_the_shrunk_mahalanobis_distance(scoring):
-    view = random_view()
-    rows = np.hstack([view.code, view.residual]) if scoring == "mahalanobis" else view.code.numpy()
+    residuals = random_residuals()
+    rows = (
+        np.hstack([residuals.code, residuals.residual])
+        if scoring == "mahalanobis"
+        else residuals.code.numpy()
+    )
     scaled = (rows - rows.mean(0)) / rows.std(0)
     expected = (scaled @ np.linalg.inv(ledoit_wolf(scaled)[0]) * scaled).sum(1)
     expected *= stats.chi2.ppf(0.5, rows.shape[1]) / np.sort(expected)[len(rows) // 2 - 1]
-    found = fit(scoring, view, support_fraction=1.0).distance(view)
+    found = fit(scoring, residuals, support_fraction=1.0).distance(residuals)
     assert_allclose(found.numpy(), expected, rtol=1e-9)
 
 
 def test_whitened_is_the_residual_over_its_spread():
-    view = random_view()
-    residual = view.residual.numpy()
+    residuals = random_residuals()
+    residual = residuals.residual.numpy()
     expected = (((residual - residual.mean(0)) / residual.std(0)) ** 2).sum(1)
-    found = fit("whitened", view, support_fraction=1.0).distance(view).numpy()
+    found = fit("whitened", residuals, support_fraction=1.0).distance(residuals).numpy()
     assert_allclose(found / np.median(found), expected / np.median(expected), rtol=0.02)
     assert_allclose(np.corrcoef(found, expected)[0, 1], 1)
 
 
 def test_reconstruction_is_the_loss():
-    view = random_view()
-    assert_array_equal(Reconstruction().distance(view), view.loss)
+    residuals = random_residuals()
+    assert_array_equal(Reconstruction().distance(residuals), residuals.loss)
 
 
 def test_anomalies_among_the_rows_do_not_move_the_distance():
@@ -61,33 +65,35 @@ def test_anomalies_among_the_rows_do_not_move_the_distance():
     odd = np.arange(600) < 120
     code[odd] = code[odd] * 3 + 6
     residual[odd, 0] -= 8
-    view = view_of(code, residual)
-    found = fit("mahalanobis", view).distance(view).numpy()
+    residuals = residuals_of(code, residual)
+    found = fit("mahalanobis", residuals).distance(residuals).numpy()
     trusted = MinCovDet(random_state=0).fit(np.hstack([code, residual]))
     expected = trusted.mahalanobis(np.hstack([code, residual]))
     assert (found[odd] > found[~odd].max()).mean() > 0.95
     assert stats.spearmanr(found[~odd], expected[~odd]).statistic > 0.97
-    everything = fit("mahalanobis", view, support_fraction=1.0).distance(view).numpy()
+    everything = fit("mahalanobis", residuals, support_fraction=1.0).distance(residuals).numpy()
     assert (everything[odd] > everything[~odd].max()).mean() < 0.5
 
 
 @pytest.mark.parametrize("name", QUADRATIC)
 def test_units_of_features_do_not_matter(name):
-    view = random_view()
+    residuals = random_residuals()
     units = torch.tensor([1e-3, 1.0, 1e4, 7.0, 1e-6], dtype=torch.float64)
-    other = View(view.code * 1e3, view.residual * units, view.loss)
-    assert_allclose(fit(name, view).distance(view), fit(name, other).distance(other), rtol=1e-6)
+    other = Residuals(residuals.code * 1e3, residuals.residual * units, residuals.loss)
+    assert_allclose(
+        fit(name, residuals).distance(residuals), fit(name, other).distance(other), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", QUADRATIC)
 def test_a_weight_is_a_repetition_of_the_row(name):
-    view = random_view(n=80)
+    residuals = random_residuals(n=80)
     weight = np.random.default_rng(1).integers(1, 4, size=80)
     again = np.repeat(np.arange(80), weight)
-    one = fit(name, view, weight.astype(float))
-    other = fit(name, View(*(part[again] for part in view)))
+    one = fit(name, residuals, weight.astype(float))
+    other = fit(name, Residuals(*(part[again] for part in vars(residuals).values())))
     # The shrinkage counts rows, and repeated rows are more of them.
-    found, expected = one.distance(view).numpy(), other.distance(view).numpy()
+    found, expected = one.distance(residuals).numpy(), other.distance(residuals).numpy()
     assert stats.spearmanr(found, expected).statistic > 0.95
 
 
@@ -96,23 +102,25 @@ def test_a_weight_is_a_repetition_of_the_row(name):
     "case", ["constant column", "all equal", "fewer rows than features", "mostly equal", "one row"]
 )
 def test_degenerate_rows_have_finite_distances(name, case):
-    view = random_view(n=30)
+    residuals = random_residuals(n=30)
     if case == "constant column":
-        view.residual[:, 1] = 3.0
-        view.code[:, 0] = 0.0
+        residuals.residual[:, 1] = 3.0
+        residuals.code[:, 0] = 0.0
     elif case == "all equal":
-        view = View(*(part[:1].expand(30, *part.shape[1:]).clone() for part in view))
+        residuals = Residuals(
+            *(part[:1].expand(30, *part.shape[1:]).clone() for part in vars(residuals).values())
+        )
     elif case == "fewer rows than features":
-        view = random_view(n=6, k=4, d=20)
+        residuals = random_residuals(n=6, k=4, d=20)
     elif case == "mostly equal":
-        for part in view:
+        for part in residuals:
             part[:25] = part[0].clone()
     else:
-        view = View(*(part[:1] for part in view))
-    scoring = fit(name, view)
-    distance = scoring.distance(view).numpy()
+        residuals = Residuals(*(part[:1] for part in vars(residuals).values()))
+    scoring = fit(name, residuals)
+    distance = scoring.distance(residuals).numpy()
     assert np.isfinite(distance).all()
-    far = View(view.code + 100, view.residual + 100, view.loss + 100)
+    far = Residuals(residuals.code + 100, residuals.residual + 100, residuals.loss + 100)
     assert scoring.distance(far).numpy().min() > distance.max() or case == "all equal"
     if case == "mostly equal" and name != "reconstruction":
         assert distance[25:].min() > distance[:25].max()
@@ -120,7 +128,7 @@ def test_degenerate_rows_have_finite_distances(name, case):
 
 @pytest.mark.parametrize("scoring", [Mahalanobis, Latent, Whitened])
 def test_what_is_learnt_is_numpy(scoring):
-    view = random_view()
+    residuals = random_residuals()
     model = scoring()
-    model.fit(view, np.ones(200))
+    model.fit(residuals, np.ones(200))
     assert {type(v) for k, v in vars(model).items() if k.endswith("_")} == {np.ndarray}

@@ -139,5 +139,5 @@ def test_own_classes_travel_to_a_worker_and_back(client, digits):
         back = client.submit(model.fit, digits).result()
         model.fit(digits)
         assert_array_equal(back.transform(digits), model.transform(digits))
-        net = getattr(back, "estimators_", [back])[0]
-        assert net.history_[-1]["seen_by"] == "Epochs"
+        net = getattr(back, "nets_", [getattr(back, "net_", None)])[0]
+        assert net.history[-1]["seen_by"] == "Epochs"

@@ -10,12 +10,13 @@ from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import OneHotEncoder
+from units import scale_of
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import Recurrent
 from skae.losses import LOSSES, CategoricalCrossEntropy
 from skae.metrics import explained_variance, reconstruction_error
-from skae.penalties import PENALTIES, Coding, Variational
+from skae.penalties import PENALTIES, EncodedBatch, Variational
 
 STEPS, WIDTH = 10, 2
 
@@ -59,7 +60,7 @@ def test_padding_does_not_count(waves):
     start = recurrent(waves, max_iter=0, early_stopping=False)
     X = flat(waves)
     rebuilt = start.inverse_transform(start.transform(X))
-    errors = [np.nanmean(row) for row in ((X - rebuilt) / start._scale) ** 2]
+    errors = [np.nanmean(row) for row in ((X - rebuilt) / scale_of(X)) ** 2]
     assert start.history_[0]["train_loss"] == pytest.approx(np.mean(errors), rel=1e-5)
     assert_array_equal(np.isnan(model.reconstruct(waves)), np.isnan(X))
     assert np.isfinite(model.inverse_transform(model.transform(waves))).all()
@@ -86,7 +87,7 @@ def test_sequences_are_learnt(waves):
 def test_variants_take_sequences_of_any_length(penalty, corruption, waves):
     model = recurrent(waves, penalty=penalty, corruption=corruption, max_iter=2)
     assert np.isfinite(model.transform(waves)).all()
-    assert model.net_.module_.head.padded
+    assert model.net_.module_.padded
 
 
 def test_contractive_sequences(waves):
@@ -106,15 +107,16 @@ def test_the_bound_leaves_padding_out(waves):
     bound = model.score_samples(waves[:5], n_draws=1)
     row = torch.randn(1, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     X = flat(waves[:5])
-    x = torch.tensor((X - model.mean_) / model._scale)
+    scale = scale_of(flat(waves))
+    x = torch.tensor((X - model.mean_) / scale)
     module = model.module_
     with torch.no_grad():
         outputs = module.outputs(x)
-        coding = Coding(x, outputs[:, :3], outputs[:, 3:], module, 1.0, None, 1.0, False)
-        deviation = (0.5 * Variational.log_variance(coding)).exp() * module.spread
-        rebuilt = module.decode(coding.code + deviation * row).numpy() * model._scale + model.mean_
-        divergence = Variational.divergence(coding).numpy()
-    density = stats.norm(rebuilt, np.sqrt(model._noise) * model._scale).logpdf(X)
+        batch = EncodedBatch(x, outputs[:, :3], outputs[:, 3:], module, 1.0, None, 1.0, False)
+        deviation = (0.5 * Variational.log_variance(batch)).exp() * module.spread
+        rebuilt = module.decode(batch.code + deviation * row).numpy() * scale + model.mean_
+        divergence = Variational.divergence(batch).numpy()
+    density = stats.norm(rebuilt, np.sqrt(model._fitted.model.noise) * scale).logpdf(X)
     assert_allclose(bound, np.nansum(density, axis=1) - divergence, rtol=1e-10)
 
 
@@ -168,10 +170,9 @@ def test_tokens_start_as_pca_of_their_indicators(tokens):
 
 
 def test_the_loss_of_tokens_is_that_of_scikit_learn(tokens):
-    loss = CategoricalCrossEntropy()
-    loss.bind(tokens.astype(float))
+    loss = CategoricalCrossEntropy().fit(tokens.astype(float))
     eta = np.random.default_rng(0).normal(size=(400, 100))
-    target, _ = loss.prepare(tokens.astype(float))
+    target, _ = loss.preparation.transform(tokens.astype(float))
     found = loss.per_sample(torch.tensor(eta), torch.tensor(target)).mean().item()
     odds = np.exp(eta).reshape(400, 5, 20)
     odds /= odds.sum(2, keepdims=True)

@@ -11,9 +11,9 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from skae import AutoencoderTransformer
-from skae._flat import FlatParameters
-from skae._training import WeightAverage
-from skae.optimizers import OPTIMIZERS, Optimizer
+from skae._training.callbacks import WeightAverage
+from skae._training.fast import FlatParameters
+from skae.optimizers import OPTIMIZERS, Optimizer, _OneVectorAdam, _OneVectorAdamW
 from skae.schedules import SCHEDULES, OneCycle
 
 
@@ -136,18 +136,25 @@ def test_frozen_parameters_stay(iris):
 
 def test_the_weight_average_is_the_running_mean(iris):
     net = fit(iris).net_
-    average = WeightAverage(net.module_, net.flat_)
+    average = WeightAverage()
+    average.on_train_begin(net)
+    average.on_batch_begin(net, training=True)
     expected = [p.detach().clone() for p in net.module_.parameters()]
     for _ in range(3):
         with torch.no_grad():
             net.flat_.vectors[0].add_(0.1)
-        average.update()
+        average.on_batch_end(net, training=True)
         expected = [
             0.98 * e + 0.02 * p.detach()
             for e, p in zip(expected, net.module_.parameters(), strict=True)
         ]
-    for p, e in zip(average.module.parameters(), expected, strict=True):
+    last = [p.detach().clone() for p in net.module_.parameters()]
+    average.on_epoch_end(net)
+    for p, e in zip(net.module_.parameters(), expected, strict=True):
         assert_allclose(p.detach(), e, rtol=1e-5)
+    average.on_epoch_begin(net)
+    for p, e in zip(net.module_.parameters(), last, strict=True):
+        assert_array_equal(p.detach(), e)
 
 
 # -- optimizers ------------------------------------------------------------------------------------
@@ -174,7 +181,7 @@ def test_a_step_of_the_vector_is_a_step_of_each(name):
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_the_quick_step_is_torch_s(name, kind):
+def test_the_step_over_one_vector_is_torch_s(name, kind):
     vectors = [nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2)]
     ours = OPTIMIZERS[name]().build(vectors[:1], 0.01, 0.1)
     torch_s = kind(vectors[1:], 0.01, weight_decay=0.1, fused=True)
@@ -188,6 +195,40 @@ def test_the_quick_step_is_torch_s(name, kind):
     assert mine.keys() == its.keys()
     for key, value in mine.items():
         assert_array_equal(value, its[key])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", _OneVectorAdam), ("adamw", _OneVectorAdamW)])
+def test_without_the_private_operator_the_training_is_the_same(name, kind, monkeypatch, wine):
+    calls = []
+
+    def counted(*args, operator=kind._operator, **kwargs):
+        calls.append(len(args))
+        return operator(*args, **kwargs)
+
+    def trained():
+        return fit(wine, optimizer=name, alpha=0.01, max_iter=5, early_stopping=False)
+
+    monkeypatch.setattr(kind, "_operator", staticmethod(counted))
+    expected = trained()
+    n_steps = len(calls)
+    assert n_steps > 0
+    monkeypatch.setattr(kind, "_operator", None)
+    found = trained()
+    assert len(calls) == n_steps
+    for p, q in zip(found.module_.parameters(), expected.module_.parameters(), strict=True):
+        assert_allclose(p.detach(), q.detach(), rtol=1e-5, atol=1e-7)
+
+
+def test_more_than_one_vector_is_torch_s_to_step():
+    parameters = [nn.Parameter(torch.ones(3)) for _ in range(3)]
+    optimizer = OPTIMIZERS["adam"]().build(parameters[:1], 0.01, 0.0)
+    optimizer.add_param_group({"params": parameters[1:]})
+    for _ in range(2):
+        for p in parameters[:2]:
+            p.grad = torch.ones(3)
+        optimizer.step()
+    assert_array_equal(parameters[0].detach(), parameters[1].detach())
+    assert_array_equal(parameters[2].detach(), torch.ones(3))
 
 
 def test_an_optimizer_of_one_s_own_sees_the_parameters(iris):

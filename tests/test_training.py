@@ -1,21 +1,27 @@
 """The loop: the best epoch, early stopping, optimizers, schedules, callbacks, interruptions."""
 
+import copy
+import gc
 import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import ttest_rel
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 
-from skae import AutoencoderTransformer
-from skae._training import _is_gain, resolve_batch_size, resolve_max_iter
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
+from skae._fit import resolve_batch_size, resolve_max_iter
+from skae._training.callbacks import is_gain
 from skae.corruptions import ResidualNoise
+from skae.losses import Huber
 from skae.optimizers import OPTIMIZERS, SGD, Adam, Momentum
 from skae.schedules import SCHEDULES, Exponential, OneCycle, Plateau, Step
 
@@ -51,15 +57,15 @@ def test_without_early_stopping_all_rows_are_trained_on(digits):
 
 def test_a_gain_must_be_more_than_chance():
     start = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    assert _is_gain(start, start - torch.tensor([0.1, 0.2, 0.1, 0.2]))
-    assert not _is_gain(start, start * torch.tensor([0.5, 1.9, 0.6, 1.7]))
+    assert is_gain(start, start - torch.tensor([0.1, 0.2, 0.1, 0.2]))
+    assert not is_gain(start, start * torch.tensor([0.5, 1.9, 0.6, 1.7]))
     rng = np.random.default_rng(0)
     for _ in range(20):
         one, other = rng.exponential(size=(2, 12))
         p_value = ttest_rel(np.log(one), np.log(other), alternative="greater").pvalue
-        assert _is_gain(torch.tensor(one), torch.tensor(other)) == (p_value < 0.16)
-    assert not _is_gain(start, start)
-    assert not _is_gain(start[:1], start[:1] - 1)
+        assert is_gain(torch.tensor(one), torch.tensor(other)) == (p_value < 0.16)
+    assert not is_gain(start, start)
+    assert not is_gain(start[:1], start[:1] - 1)
 
 
 def test_auto_sizes():
@@ -158,11 +164,12 @@ def test_gradient_clip_bounds_the_step(digits):
             squares = [(p.grad**2).sum().item() for p in net.module_.parameters()]
             self.norms_.append(np.sqrt(sum(squares)))
 
-    params = {"callbacks": [Norms()], "max_iter": 1, "loss": "poisson"}
-    free = fit(16 * digits, gradient_clip=None, **params).net_.callbacks_[0][1].norms_
-    clipped = fit(16 * digits, gradient_clip=0.05, **params).net_.callbacks_[0][1].norms_
-    assert max(free) > 0.06
-    assert max(clipped) <= 0.0501
+    free, clipped = Norms(), Norms()
+    params = {"max_iter": 1, "loss": "poisson"}
+    fit(16 * digits, gradient_clip=None, callbacks=[free], **params)
+    fit(16 * digits, gradient_clip=0.05, callbacks=[clipped], **params)
+    assert max(free.norms_) > 0.06
+    assert max(clipped.norms_) <= 0.0501
 
 
 # -- schedules -----------------------------------------------------------------------------------
@@ -219,13 +226,14 @@ def test_the_net_knows_its_error(digits):
             net.measure_error(X)
             self.error_ = net.error_
 
-    model = fit(digits, 3, max_iter=1, early_stopping=False, callbacks=[Errors()])
+    errors = Errors()
+    fit(digits, 3, max_iter=1, early_stopping=False, callbacks=[errors])
     start = fit(digits, 3, max_iter=0)
     x = (digits - digits.mean(0)) / np.sqrt(digits.var(0).mean())
     rows = start.reconstruct(digits)
     error = np.sqrt(((rows - digits.mean(0)) / np.sqrt(digits.var(0).mean()) - x) ** 2)
     expected = np.sqrt((error**2).mean())
-    assert_allclose(model.net_.callbacks_[0][1].error_, expected, rtol=1e-4)
+    assert_allclose(errors.error_, expected, rtol=1e-4)
 
 
 # -- callbacks and interruptions -----------------------------------------------------------------
@@ -245,13 +253,11 @@ class Recorder(Callback):
         self.seen_.append("end")
 
 
-def test_callbacks_are_cloned_and_see_the_epochs(iris):
+def test_callbacks_are_those_given_and_see_the_epochs(iris):
     recorder = Recorder()
     model = fit(iris, callbacks=[("mine", recorder)], max_iter=3)
-    assert not hasattr(recorder, "seen_")
-    name, used = model.net_.callbacks_[0]
-    assert name == "mine"
-    assert used.seen_ == ["begin", 1, 2, 3, "end"]
+    assert dict(model.net_.callbacks_)["mine"] is recorder
+    assert recorder.seen_ == ["begin", 1, 2, 3, "end"]
 
 
 def test_skorch_s_early_stopping_stops(digits):
@@ -259,14 +265,69 @@ def test_skorch_s_early_stopping_stops(digits):
     assert fit(digits, callbacks=[stopper], max_iter=50).n_iter_ < 5
 
 
-@pytest.mark.parametrize("method", ["on_epoch_end", "on_batch_end", "on_train_begin"])
-def test_an_interruption_is_the_user_s(method, iris):
-    def interrupt(self, net, **kwargs):
-        raise KeyboardInterrupt
+def interrupting(method, epoch):
+    """Return a callback that interrupts a method in an epoch."""
 
-    callback = type("Interrupting", (Callback,), {method: interrupt})()
-    with pytest.raises(KeyboardInterrupt):
-        fit(iris, callbacks=[callback], max_iter=3)
+    def interrupt(self, net, **kwargs):
+        if len(net.history) == epoch:
+            raise KeyboardInterrupt
+
+    return type("Interrupting", (Callback,), {method: interrupt})()
+
+
+@pytest.mark.parametrize(("method", "n_judged"), [("on_epoch_end", 4), ("on_batch_end", 3)])
+def test_a_callback_may_end_the_training(method, n_judged, digits):
+    whole = fit(digits, max_iter=9)
+    model = fit(digits, max_iter=9, callbacks=[interrupting(method, epoch=4)])
+    assert model.n_iter_ == n_judged
+    losses = [row["valid_loss"] for row in whole.history_[: n_judged + 1]]
+    assert [row["valid_loss"] for row in model.history_] == losses
+    assert model.best_iter_ == int(np.argmin(losses)) > 0
+    assert model.loss_ == min(losses)
+    # the weights are those of the best epoch
+    again = model.set_params(warm_start=True, callbacks=None, max_iter=0).fit(digits)
+    assert again.loss_ == pytest.approx(min(losses), rel=1e-5)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_callback_may_end_a_pass(digits):
+    model = AutoencoderTransformer(
+        2, batch_size=50, callbacks=[interrupting("on_batch_end", 1)], random_state=0
+    )
+    for _ in range(2):
+        model.partial_fit(digits)
+        assert model.n_iter_ == 0
+        assert [row["epoch"] for row in model.history_] == [0]
+        assert np.isfinite(model.transform(digits)).all()
+
+
+class Interrupted(Huber):
+    """A loss during which the user presses Ctrl-C."""
+
+    armed = False
+
+    def per_sample(self, eta, x):
+        if Interrupted.armed:
+            raise KeyboardInterrupt
+        return super().per_sample(eta, x)
+
+
+@pytest.mark.parametrize("where", ["on_train_begin", "on_train_end", "loss"])
+def test_an_interruption_is_the_user_s(where, iris, monkeypatch):
+    model = fit(iris, loss=Interrupted(), max_iter=2)
+    before = model.transform(iris)
+    fresh = clone(model)
+    for estimator in (model, fresh):
+        if where == "loss":
+            monkeypatch.setattr(Interrupted, "armed", True)
+        else:
+            estimator.set_params(callbacks=[interrupting(where, 2 * (where == "on_train_end"))])
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(iris)
+        monkeypatch.setattr(Interrupted, "armed", False)
+    assert_array_equal(model.transform(iris), before)
+    with pytest.raises(NotFittedError):
+        fresh.transform(iris)
     assert torch.get_num_threads() == 1
 
 
@@ -332,10 +393,62 @@ def test_warm_start_without_a_split_before(digits):
     assert chunk.partial_fit(digits).fit(digits).n_iter_ == 2
 
 
-def test_a_failed_fit_is_no_fit(digits):
-    model = fit(digits, max_iter=1)
-    with pytest.raises(ValueError, match="diverged"):
-        model.set_params(learning_rate=1e6, schedule=None, max_iter=9).fit(digits)
+class Failing(Callback):
+    """Fails at the end of an epoch, once it is told how many to wait."""
+
+    left = None
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("a callback of mine")
+
+
+def answers(model, X):
+    return model.transform(X), model.reconstruct(X), getattr(model, "score_samples", len)(X)
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderAnomalyDetector])
+@pytest.mark.parametrize("way", ["fit", "warm start", "partial_fit"])
+@pytest.mark.parametrize("why", ["diverged", "a callback of mine"])
+def test_a_failed_fit_changes_nothing(why, way, kind, digits):
+    failing = Failing()
+    model = kind(2, max_iter=2, callbacks=[failing], random_state=0).fit(digits)
+    model.set_params(warm_start=way == "warm start", schedule=None)
+    twin, before = copy.deepcopy(model), answers(model, digits)
+    fit_again = model.partial_fit if way == "partial_fit" else model.fit
+    X = digits if way != "fit" else digits[:, :50]
+    if why != "diverged":
+        # The second of a detector's nets.
+        failing.left = 1 if way == "partial_fit" else 3
+        failing.left -= 2 * (kind is AutoencoderTransformer) if way != "partial_fit" else 1
+    elif way == "partial_fit":
+        X = 1e6 * digits
+    else:
+        model.set_params(learning_rate=1e6, max_iter=9)
+    with pytest.raises((ValueError, RuntimeError), match=why):
+        fit_again(X)
+    failing.left = None
+    assert vars(model).keys() == vars(twin).keys()
+    assert model.n_features_in_ == 64
+    for found, expected in zip(answers(model, digits), before, strict=True):
+        assert_array_equal(found, expected)
+    for one in (model, twin):
+        one.set_params(learning_rate="auto", max_iter=2).partial_fit(digits)
+    for found, expected in zip(answers(model, digits), answers(twin, digits), strict=True):
+        assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderAnomalyDetector])
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+def test_a_failed_first_fit_is_no_fit(way, kind, digits):
+    failing = Failing()
+    failing.left = 0
+    model = kind(2, max_iter=2, callbacks=[failing], random_state=0)
+    with pytest.raises(RuntimeError, match="a callback of mine"):
+        getattr(model, way)(digits)
+    assert vars(model).keys() == model.get_params(deep=False).keys()
     with pytest.raises(NotFittedError):
         model.transform(digits)
 
@@ -350,22 +463,23 @@ def test_callbacks_may_stop_partial_fit(digits):
 
 def test_partial_fit_is_one_pass(digits):
     class Steps(Callback):
-        def initialize(self):
+        def __init__(self):
             self.sizes_ = []
 
         def on_batch_end(self, net, batch=None, **kwargs):
-            self.sizes_.append(len(batch.x))
+            self.sizes_.append(len(batch[0]["x"]))
 
-    model = AutoencoderTransformer(2, callbacks=[Steps()], batch_size=50, random_state=0)
+    steps = Steps()
+    model = AutoencoderTransformer(2, callbacks=[steps], batch_size=50, random_state=0)
     for n_passes in (1, 2, 3):
         model.partial_fit(digits)
         assert model.n_iter_ == n_passes
-        assert sum(model.net_.callbacks_[0][1].sizes_) == n_passes * len(digits)
+        assert sum(steps.sizes_) == n_passes * len(digits)
     losses = [row["train_loss"] for row in model.history_]
     assert losses[3] < losses[2] < losses[0]
     # the optimizer counts its steps over all calls
-    steps = {int(state["step"]) for state in model.net_.optimizer_.state.values()}
-    assert steps == {3 * 8}
+    counts = {int(state["step"]) for state in model.net_.optimizer_.state.values()}
+    assert counts == {3 * 8}
 
 
 def test_partial_fit_over_chunks_comes_near_fit(digits):
@@ -374,6 +488,16 @@ def test_partial_fit_over_chunks_comes_near_fit(digits):
         for chunk in np.array_split(digits, 4):
             model.partial_fit(chunk)
     assert model.score(digits) > fit(digits, 4, max_iter=0).score(digits)
+
+
+def test_a_fitted_estimator_does_not_hold_x():
+    X = np.random.default_rng(0).normal(size=(100, 4))
+    held = weakref.ref(X)
+    model = fit(X, max_iter=2, callbacks=[Recorder()]).partial_fit(X)
+    del X
+    gc.collect()
+    assert held() is None
+    assert model.n_iter_ == 3
 
 
 def test_refits_are_equal_to_the_last_bit(iris):
