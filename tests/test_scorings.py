@@ -113,7 +113,7 @@ def test_degenerate_rows_have_finite_distances(name, case):
     elif case == "fewer rows than features":
         residuals = random_residuals(n=6, k=4, d=20)
     elif case == "mostly equal":
-        for part in residuals:
+        for part in vars(residuals).values():
             part[:25] = part[0].clone()
     else:
         residuals = Residuals(*(part[:1] for part in vars(residuals).values()))
