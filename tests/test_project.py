@@ -218,5 +218,11 @@ def test_readme_names_extras_that_exist():
     assert {extra for group in named for extra in group.split(",")} <= set(extras)
 
 
+def test_every_package_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in SOURCES}
+    assert set(project["tool"]["setuptools"]["packages"]) == found
+
+
 def test_the_version_is_one():
     assert skae.__version__ in (ROOT / "CHANGELOG.md").read_text()
