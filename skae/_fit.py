@@ -383,11 +383,9 @@ def _stream(rows, settings, model, missing, previous, generator, split_generator
 
 def _run(net, rows, generator):
     """Train a net by skorch's own loop, on the threads that a step of it is worth."""
-    module = net.module_
-    n_weights = sum(p.numel() for p in module.parameters())
     seed = draw_seed(generator)
     draws = drawing_from(seed) if net.model.architecture.draws else nullcontext()
-    with limit_threads(threads_for(net.batch_size * n_weights)), draws:
+    with limit_threads(threads_for(net.batch_size * net.model.n_weights)), draws:
         (net.fit_together if isinstance(net, DistributedNet) else net.partial_fit)(rows)
     if net.interrupted_:
         raise KeyboardInterrupt

@@ -6,6 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skae import AutoencoderTransformer
+from skae._data import rows as rows_module
+from skae._data.rows import Rows
 from skae.losses import (
     LOSSES,
     CategoricalCrossEntropy,
@@ -14,8 +16,6 @@ from skae.losses import (
     Multinomial,
     Preparation,
 )
-from skae.losses import _blocks as blocks_module
-from skae.losses._blocks import centre_and_scale
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(2.0, size=(30, 5)).astype(float)
@@ -171,6 +171,12 @@ def test_blocks_with_missing_entries():
     assert_allclose(preparation.inverse_transform(x), X)
 
 
+def centre_and_scale(X):
+    """Return the mean of each column and the one scale, as a block measures them."""
+    measured = Rows(X, np.arange(len(X)), None, Preparation()).standardization
+    return measured.mean, measured.scale
+
+
 TO_SCALE = {
     "numbers": RNG.normal(3, 2, size=(50, 4)),
     "missing": np.where(RNG.uniform(size=(50, 4)) < 0.2, np.nan, RNG.normal(size=(50, 4))),
@@ -203,8 +209,8 @@ def test_a_constant_block_of_float32_has_scale_one():
 @pytest.mark.parametrize("name", ["numbers", "missing"])
 def test_a_large_block_is_measured_by_parts(name, monkeypatch):
     expected = centre_and_scale(TO_SCALE[name])
-    monkeypatch.setattr(blocks_module, "_ENTRIES_AT_ONCE", 60)
-    monkeypatch.setattr(blocks_module, "_PART_ENTRIES", 30)
+    monkeypatch.setattr(rows_module, "_HELD_BYTES", 4 * 60)
+    monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 30)
     for found, value in zip(centre_and_scale(TO_SCALE[name]), expected, strict=True):
         assert_allclose(found, value, rtol=1e-12)
 
@@ -212,8 +218,8 @@ def test_a_large_block_is_measured_by_parts(name, monkeypatch):
 def test_a_part_may_be_missing_altogether(monkeypatch):
     X = np.concatenate([np.full((10, 4), np.nan), TO_SCALE["numbers"]])
     expected = centre_and_scale(TO_SCALE["numbers"])
-    monkeypatch.setattr(blocks_module, "_ENTRIES_AT_ONCE", 60)
-    monkeypatch.setattr(blocks_module, "_PART_ENTRIES", 30)
+    monkeypatch.setattr(rows_module, "_HELD_BYTES", 4 * 60)
+    monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 30)
     for found, value in zip(centre_and_scale(X), expected, strict=True):
         assert_allclose(found, value, rtol=1e-12)
     with pytest.raises(ValueError, match="nothing but NaN"):

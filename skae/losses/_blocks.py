@@ -1,67 +1,13 @@
 """Blocks of columns with a loss each: how they are found, centred and scaled."""
 
-import math
-
 import numpy as np
 
+from .._data.rows import Rows
 from .preparation import Preparation
 
 # By how much the sum of a category's fractions may miss one: more than the rounding of a hundred of
 # them in float32.
 _TOLERANCE = 1e-4
-# A block of at most so many entries is measured at once, a larger one by parts of so many entries
-# and rows at most, so that the memory beside X stays small.
-_ENTRIES_AT_ONCE = 2**25
-_PART_ENTRIES, _PART_ROWS = 2**22, 4096
-
-
-def centre_and_scale(X):
-    """Return the mean of each column and one scale of all columns, over the observed entries.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        NaN is missing.
-
-    Returns
-    -------
-    mean : ndarray of shape (n_features,)
-        In float64; zero for a column without any observed entry.
-    scale : float
-        The root of the mean variance of the columns; 1 where X is constant.
-
-    Raises
-    ------
-    ValueError
-        If no entry of X is observed.
-    """
-    n_rows = len(X)
-    if X.size > _ENTRIES_AT_ONCE:
-        n_rows = max(1, min(_PART_ROWS, _PART_ENTRIES // X.shape[1]))
-    parts = [slice(start, start + n_rows) for start in range(0, len(X), n_rows)]
-    largest = float(np.fmax.reduce([np.fmax.reduce(np.abs(X[part]), None) for part in parts]))
-    if math.isnan(largest):
-        raise ValueError("X holds nothing but NaN.")
-    # Values are divided first: the squares of numbers above 1e154 do not fit in a float64.
-    unit = largest or 1.0
-    mean = _means(X, parts, lambda x: x / unit) * unit
-    variance = _means(X, parts, lambda x: ((x - mean) / unit) ** 2).mean()
-    scale = math.sqrt(variance) * unit
-    # The spread of a constant X is no more than rounding.
-    constant = scale <= 10 * np.finfo(X.dtype).eps * largest
-    return mean, 1.0 if constant else scale
-
-
-def _means(X, parts, function):
-    """Return the mean of a function of each column's observed entries, or zero."""
-    total, count = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    for part in parts:
-        # The order in which a sum adds depends on the memory layout.
-        x = np.ascontiguousarray(X[part])
-        observed = ~np.isnan(x)
-        total += np.where(observed, function(x), 0).sum(0, dtype=np.float64)
-        count += observed.sum(0)
-    return total / np.where(count > 0, count, 1)
 
 
 class Block:
@@ -98,7 +44,8 @@ class Block:
 
     def fit(self, X):
         """Learn the shift and the scale from the block's own columns."""
-        mean, self.scale_ = centre_and_scale(X)
+        measured = Rows(X, np.arange(len(X)), None, Preparation()).standardization
+        mean, self.scale_ = measured.mean, measured.scale
         self.shift_ = mean if self.centred else np.zeros_like(mean)
         return self
 
