@@ -620,13 +620,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        allowed = self._accepted()
-        tags.input_tags.positive_only = allowed.positive_only
-        tags.input_tags.sparse = allowed.sparse
-        tags.input_tags.allow_nan = allowed.missing
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+        return self._accepted().enter(super().__sklearn_tags__())
 
     def __sklearn_is_fitted__(self):
         return "_fitted" in vars(self)

@@ -27,6 +27,14 @@ class Accepted:
     padding: bool
     positive_only: bool
 
+    def enter(self, tags):
+        """Enter it in an estimator's tags."""
+        tags.input_tags.positive_only = self.positive_only
+        tags.input_tags.sparse = self.sparse
+        tags.input_tags.allow_nan = self.missing
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
 
 def accepted(loss, architecture):
     """Return which rows a loss and an architecture take, by what their kinds declare."""
