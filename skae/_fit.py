@@ -183,7 +183,6 @@ class Fitted:
             "net": to_numpy(_net_state(self.net)),
             "settings": vars(self.settings),
             "training": _training_params(self.net),
-            "callbacks": self.net.user_callbacks(),
         }
 
     @classmethod
@@ -193,21 +192,13 @@ class Fitted:
         settings = Settings.__new__(Settings)
         vars(settings).update(state["settings"])
         model = Autoencoder.from_state(state["model"])
-        net_state = to_torch(state["net"])
-        training = dict(state.pop("training"))
-        own = dict(training.pop("own_callbacks"))
+        net_state, training = to_torch(state["net"]), dict(state.pop("training"))
+        own = dict(training.pop("own"))
         if net_state["average"]:
             own["average"] = GrowingAverage(**net_state["average"])
-        net = _build_net(
-            settings,
-            model,
-            state["missing"],
-            list(own.items()),
-            # The device of the fit may not be there.
-            device=device_or_cpu(settings.device),
-            kept=state.pop("callbacks"),
-            **training,
-        )
+        # The device of the fit may not be there.
+        device = device_or_cpu(settings.device)
+        net = _build_net(settings, model, state["missing"], own, device=device, **training)
         _resume(net, net_state)
         return cls(**state | {"model": model, "net": net, "settings": settings})
 
@@ -255,19 +246,22 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         if settings.corruption is not None and not (previous and one_pass):
             transform = model.standardization.transform
             settings.corruption.fit(rows.n_features, rows.extremes, transform)
-    run = _stream if one_pass else _train
-    net, history, best = run(
-        rows, settings, model, missing, previous, generator, split_generator, started
-    )
+    build = _net_of_a_pass if one_pass else _net_of_a_fit
+    net = build(rows, settings, model, missing, previous, generator, split_generator)
+    best = dict(net.callbacks_)["best_epoch"]
+    best.started_ = started
+    _train(net, rows, generator)
+    history = [best.start_, *_history(net)]
+    n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.
-    if best > 0 or (net.callbacks and not _has_weights(net, model)):
+    if n_best > 0 or (net.callbacks and not _has_weights(net, model)):
         model = model.with_module(net.module_)
     elif previous is None:
         model.keep_start()
     if keep_codes:
         with limit_threads(1):
             model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
-    return Fitted(model, net, settings, missing, history, best, generator, split_generator)
+    return Fitted(model, net, settings, missing, history, n_best, generator, split_generator)
 
 
 def resolve_architecture(value):
@@ -296,8 +290,8 @@ def _some(rows):
 # -- the training ----------------------------------------------------------------------------------
 
 
-def _train(rows, settings, model, missing, previous, generator, split_generator, started):
-    """Train for all epochs; return the net, the history and the best epoch."""
+def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_generator):
+    """Return the net that trains for all epochs."""
     n_train, split = len(rows), None
     if settings.early_stopping:
         n_train -= n_held_out(len(rows), settings.validation_fraction)
@@ -306,108 +300,103 @@ def _train(rows, settings, model, missing, previous, generator, split_generator,
             # A warm start holds out the same of the same rows: those it was not trained on.
             generator.permutation(len(rows))
     batch_size = resolve_batch_size(settings.batch_size, max(n_train, 1))
+    own = {
+        "average": None if split is None else WeightAverage(),
+        "best_epoch": BestEpoch(),
+        "learning_rate": LearningRate(None if _has_scheduler(settings) else settings.schedule),
+        "noise_level": None if settings.corruption is None else NoiseLevel(),
+        "progress": None if settings.penalty is None else Progress(),
+        "report": ProgressReport() if settings.verbose else None,
+        "early_stopping": Patience(
+            "train_loss" if split is None else "valid_loss",
+            patience=settings.n_iter_no_change,
+            threshold=settings.tol,
+        ),
+    }
     n = n_batches(n_train, batch_size)
-    # A single distinct row leaves nothing to learn beyond its mean.
-    n_epochs = resolve_max_iter(settings.max_iter, n) if n_train else 0
-    best = BestEpoch(started)
-    patience = Patience(
-        "train_loss" if split is None else "valid_loss",
-        patience=settings.n_iter_no_change,
-        threshold=settings.tol,
-    )
-    own = [
-        ("average", None if split is None else WeightAverage()),
-        ("best_epoch", best),
-        ("learning_rate", LearningRate(_schedule(settings))),
-        ("noise_level", None if settings.corruption is None else NoiseLevel()),
-        ("progress", None if settings.penalty is None else Progress()),
-        ("report", ProgressReport() if settings.verbose else None),
-        ("early_stopping", patience),
-    ]
-    net = _build_net(
+    return _build_net(
         settings,
         model,
         missing,
-        [(name, callback) for name, callback in own if callback is not None],
-        max_epochs=n_epochs,
+        own,
+        # A single distinct row leaves nothing to learn beyond its mean.
+        max_epochs=resolve_max_iter(settings.max_iter, n) if n_train else 0,
         batch_size=batch_size,
         train_split=split,
         seed=draw_seed(generator),
     )
-    if n_epochs:
-        _run(net, rows, generator)
-        best.restore(net)
-    else:
-        with limit_threads(1):
-            train, valid = net.get_split_datasets(rows)
-            best.measure_start(net, train if n_train else rows, valid)
-    return net, [best.start_, *_history(net)], best.best_
 
 
-def _stream(rows, settings, model, missing, previous, generator, split_generator, started):
-    """Train on every row once; return the net, the history and the number of passes so far.
+def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_generator):
+    """Return the net that trains on every row once, and goes on from the last pass.
 
     The rate is constant, the mean of one that rises to the full rate and falls again, as in `fit`.
     What predicts is the running mean of the weights, which the steps themselves do not use.
     """
-    state = None if previous is None else _net_state(previous.net)
-    start = None if previous is None else previous.history[0]
-    best = BestEpoch(started, start)
-    own = [
-        ("average", GrowingAverage(**({} if state is None else state["average"]))),
-        ("best_epoch", best),
-        ("learning_rate", LearningRate(None)),
-        ("noise_level", None if settings.corruption is None else NoiseLevel()),
-    ]
-    net = _build_net(
-        settings,
-        model,
-        missing,
-        [(name, callback) for name, callback in own if callback is not None],
-        lr=settings.rate / 2,
-        batch_size=resolve_batch_size(settings.batch_size, len(rows)),
-        seed=draw_seed(generator),
-        kept=None if previous is None else previous.net.user_callbacks(),
+    params = {
+        "lr": settings.rate / 2,
+        "batch_size": resolve_batch_size(settings.batch_size, len(rows)),
+        "seed": draw_seed(generator),
+    }
+    average, start = {}, None
+    if previous is not None:
+        state, start = _net_state(previous.net), previous.history[0]
+        average = state["average"]
         # A copy goes on where it is, and the device of the fit may not be there.
-        device=None if previous is None else previous.net.device,
-    )
-    if state is not None:
+        params |= {"kept": previous.net.user_callbacks(), "device": previous.net.device}
+    own = {
+        "average": GrowingAverage(**average),
+        "best_epoch": BestEpoch(start),
+        "learning_rate": LearningRate(None),
+        "noise_level": None if settings.corruption is None else NoiseLevel(),
+    }
+    net = _build_net(settings, model, missing, own, **params)
+    if previous is not None:
         _resume(net, state)
-    if not any(map(_is_scheduler, _callbacks(settings))):
+    if not _has_scheduler(settings):
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr
-    _run(net, rows, generator)
-    best.restore(net)
-    return net, [best.start_, *_history(net)], len(net.history)
+    return net
 
 
-def _run(net, rows, generator):
+def _train(net, rows, generator):
     """Train a net by skorch's own loop, on the threads that a step of it is worth."""
+    best = dict(net.callbacks_)["best_epoch"]
+    if net.max_epochs == 0:
+        with limit_threads(1):
+            train, valid = net.get_split_datasets(rows)
+            best.measure_start(net, train or rows, valid)
+        return
+    draws = nullcontext()
     seed = draw_seed(generator)
-    draws = drawing_from(seed) if net.model.architecture.draws else nullcontext()
+    if net.model.architecture.draws:
+        draws = drawing_from(seed)
     with limit_threads(threads_for(net.batch_size * net.model.n_weights)), draws:
         (net.fit_together if isinstance(net, DistributedNet) else net.partial_fit)(rows)
-    if net.interrupted_:
+    if best.start_ is None:
+        # It was interrupted before there was anything to keep.
         raise KeyboardInterrupt
+    best.restore(net)
 
 
 def _build_net(
     settings,
     model,
     missing,
-    own_callbacks,
+    own,
     *,
+    batch_size,
+    seed,
     lr=None,
     max_epochs=1,
-    batch_size=128,
     train_split=None,
-    seed=0,
     device=None,
     kept=None,
 ):
     """Build the skorch net around a float32 copy of the model's module.
 
-    `kept` are the user's callbacks with their names, where they have begun already.
+    `own` are the callbacks that are not the user's, and None where there is none; `kept` are the
+    user's with their names, where they have begun already.
     """
     callbacks = list(settings.callbacks or ())
     kind = DistributedNet if settings.distributed else Net
@@ -425,7 +414,7 @@ def _build_net(
         trim=settings.trim,
         corruption=settings.corruption,
         penalty=settings.penalty,
-        own_callbacks=own_callbacks,
+        own_callbacks=[(name, c) for name, c in own.items() if c is not None],
         callbacks=callbacks if kept is None else [],
         seed=seed,
         device=device or resolve_device(settings.device),
@@ -437,19 +426,11 @@ def _build_net(
     return net
 
 
-def _callbacks(settings):
-    """Return the user's callbacks without their names."""
-    return [c[-1] if isinstance(c, tuple | list) else c for c in settings.callbacks or ()]
-
-
-def _is_scheduler(callback):
-    kind = callback if isinstance(callback, type) else type(callback)
-    return issubclass(kind, LRScheduler)
-
-
-def _schedule(settings):
-    """Return the schedule, which a user's scheduler among the callbacks takes the place of."""
-    return None if any(map(_is_scheduler, _callbacks(settings))) else settings.schedule
+def _has_scheduler(settings):
+    """Return whether a callback of the user's sets the learning rate."""
+    callbacks = [c[-1] if isinstance(c, tuple | list) else c for c in settings.callbacks or ()]
+    kinds = [c if isinstance(c, type) else type(c) for c in callbacks]
+    return any(issubclass(kind, LRScheduler) for kind in kinds)
 
 
 def _has_weights(net, model):
@@ -487,11 +468,17 @@ def _net_state(net):
 
 
 def _training_params(net):
-    """Return what a net needs to train as it did, free of what a training leaves behind."""
+    """Return what `_build_net` takes to build a net that trains as this one does."""
     names = ("lr", "max_epochs", "batch_size", "train_split", "seed")
-    own = [(name, clone(callback)) for name, callback in net.own_callbacks if name != "average"]
-    average = [(name, type(c)()) for name, c in net.own_callbacks if name == "average"]
-    return {name: getattr(net, name) for name in names} | {"own_callbacks": average + own}
+    # A clone is free of what a training leaves behind. What the average has is in the state.
+    own = [
+        (name, type(callback)() if name == "average" else clone(callback))
+        for name, callback in net.own_callbacks
+    ]
+    return {name: getattr(net, name) for name in names} | {
+        "own": own,
+        "kept": net.user_callbacks(),
+    }
 
 
 def _resume(net, state):

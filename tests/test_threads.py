@@ -13,7 +13,6 @@ from skorch.callbacks import Callback
 from threadpoolctl import threadpool_info
 
 from skae import AutoencoderTransformer
-from skae._utils import torch as torch_utils
 from skae._utils.torch import limit_threads, map_blocks, threads_for
 
 LARGE = 2**60
@@ -21,10 +20,9 @@ LARGE = 2**60
 forks = pytest.mark.skipif(sys.platform != "linux", reason="forks with threads on Linux alone")
 
 
-@pytest.fixture(params=["direct", "through torch"])
-def two_threads(request, monkeypatch):
-    """Let torch have two threads, and limit them in either way."""
-    monkeypatch.setattr(torch_utils._get_threads(), "direct", request.param == "direct")
+@pytest.fixture
+def two_threads():
+    """Let torch have two threads."""
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)

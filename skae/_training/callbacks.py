@@ -204,21 +204,22 @@ class BestEpoch(Callback):
 
     Parameters
     ----------
-    started : float
-        When the fit began, by ``time.perf_counter``.
     start : dict or None
         The start's row of the history, where another call of ``partial_fit`` has measured it.
 
     Attributes
     ----------
+    started_ : float
+        When the fit began, by ``time.perf_counter``.
     start_ : dict
         The start's row of the history.
     best_ : int
         The epoch whose weights the module has at the end; 0 is the start.
     """
 
-    def __init__(self, started, start=None):
-        self.started = started
+    started_ = 0.0
+
+    def __init__(self, start=None):
         self.start = start
 
     def initialize(self):
@@ -232,22 +233,18 @@ class BestEpoch(Callback):
 
     def measure_start(self, net, train, valid):
         """Record the losses of the start."""
-        self.start_ = {"epoch": 0}
-        losses, terms = net.evaluate(train, held_out=False)
-        self._record("train", losses, terms)
-        if valid is not None:
-            losses, terms = net.evaluate(valid, held_out=True)
-            self._record("valid", losses, terms)
+        start = {"epoch": 0}
+        for kind, rows in (("train", train), ("valid", valid)):
+            if rows is not None:
+                losses, terms = net.evaluate(rows, held_out=kind == "valid")
+                start[f"{kind}_loss"] = losses.mean().item()
+                start |= {f"{kind}_{name}": value for name, value in terms.items()}
         self.start_losses_ = losses
         self.best_loss_ = losses.mean().item()
         self.best_state_ = None
         self.start_state_ = None if valid is None else _copy_state(net.module_)
-        self.start_["learning_rate"] = net.optimizer_.param_groups[0]["lr"]
-        self.start_["duration"] = time.perf_counter() - self.started
-
-    def _record(self, kind, losses, terms):
-        self.start_[f"{kind}_loss"] = losses.mean().item()
-        self.start_ |= {f"{kind}_{name}": value for name, value in terms.items()}
+        start["learning_rate"] = net.optimizer_.param_groups[0]["lr"]
+        self.start_ = start | {"duration": time.perf_counter() - self.started_}
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         self.valid_ = dataset_valid

@@ -51,7 +51,7 @@ class DistributedNet(Net):
             wrapper = accelerator.prepare(_Losses(self))
         masks = torch.Generator().manual_seed(self.seed + state.process_index)
         self.team_ = SimpleNamespace(losses=wrapper.__call__, state=state, masks=masks)
-        self.own_, self.stopped_ = None, False
+        self.own_, self.stopped_, self.ends_ = None, False, False
         self.verbose = verbose if state.is_main_process else 0
         try:
             return self.partial_fit(rows)
@@ -127,18 +127,19 @@ class DistributedNet(Net):
             self.team_ = None
             raise error or RuntimeError(f"The distributed fit failed: {failed[0]}")
         if any(stopped for _, stopped in everyone):
-            self.may_end_ = True
+            self.ends_ = True
             raise KeyboardInterrupt
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt) and not self.interrupted_
-            if self.team_ is not None and not stopped:
+            if self.team_ is not None and not self.ends_:
                 # The others do not know. They wait for this process and notice that it is gone.
                 self.team_ = None
                 torch.distributed.destroy_process_group()
+                if isinstance(error, KeyboardInterrupt):
+                    raise RuntimeError("The distributed fit was interrupted here.") from error
             raise
 
     def __getstate__(self):

@@ -29,8 +29,6 @@ _EVALUATED_ROWS = 8192
 _BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 # What a fit makes and skorch would make anew, or not use at all.
 _FIXED = {"module", "criterion", "compile", "dataset", "iterator_train", "iterator_valid"}
-# Where a callback may end the training by a KeyboardInterrupt.
-_LAST_EVENTS = ("on_batch_end", "on_epoch_end")
 
 
 class ReconstructionLoss(nn.Module):
@@ -167,23 +165,34 @@ class Net(skorch.NeuralNet):
             *self.own_callbacks,
         ]
 
-    def _yield_callbacks(self):
-        # so that the others see the last epoch
-        yield from _ordered(super()._yield_callbacks())
-
-    def own_names(self):
-        """Return the names of the callbacks that are not the user's."""
-        return {"epoch_timer", "train_loss", "valid_loss", *dict(self.own_callbacks)}
-
     def user_callbacks(self):
         """Return pairs of a name and a callback of the user's, initialized."""
-        own = self.own_names()
+        own = dict(self._default_callbacks)
         return [(name, callback) for name, callback in self.callbacks_ if name not in own]
 
     def take_callbacks(self, callbacks, initialized):
         """Go on with callbacks of the user's, and with what they have collected."""
         self.callbacks = callbacks
-        self.callbacks_ = _ordered([*self.callbacks_, *initialized])
+        self.callbacks_ += initialized
+        self._order_callbacks()
+
+    def initialize_callbacks(self):
+        super().initialize_callbacks()
+        self._order_callbacks()
+        return self
+
+    def _order_callbacks(self):
+        # What ends the training comes last, so that the others see the last epoch.
+        self.callbacks_.sort(key=lambda entry: entry[0] == "early_stopping")
+        # Most callbacks have nothing to do at each batch.
+        self.listeners_ = {
+            event: [
+                callback
+                for _, callback in self.callbacks_
+                if getattr(type(callback), event, None) is not getattr(Callback, event)
+            ]
+            for event in _BATCH_EVENTS
+        }
 
     def set_params(self, **params):
         for key in params:
@@ -227,35 +236,15 @@ class Net(skorch.NeuralNet):
         self.cuda_dependent_attributes_ = sorted(shared)
         return self
 
-    # -- how the training ends -------------------------------------------------------------------
+    # -- the training ----------------------------------------------------------------------------
 
     def notify(self, method_name, **cb_kwargs):
-        at_batch = method_name in _BATCH_EVENTS
-        # Most callbacks have nothing to do after each batch.
-        own, others = (
-            self.listeners_[method_name] if at_batch else self._find_listeners(method_name)
-        )
+        if method_name not in _BATCH_EVENTS:
+            super().notify(method_name, **cb_kwargs)
+            return
         getattr(self, method_name)(self, **cb_kwargs)
-        for method in own:
-            method(self, **cb_kwargs)
-        if others:
-            # Through the dictionary: skorch looks at each attribute that is set, which takes longer
-            # than most callbacks.
-            vars(self)["may_end_"] = method_name in _LAST_EVENTS
-            for method in others:
-                method(self, **cb_kwargs)
-            vars(self)["may_end_"] = False
-        if not at_batch:
-            self.listeners_ = {event: self._find_listeners(event) for event in _BATCH_EVENTS}
-
-    def _find_listeners(self, event):
-        """Return what hears of an event: callbacks that never end the training, and the others."""
-        names = self.own_names() - {"early_stopping"}
-        nothing, own, others = getattr(Callback, event), [], []
-        for name, callback in self.callbacks_:
-            if getattr(type(callback), event, None) is not nothing:
-                (own if name in names else others).append(getattr(callback, event))
-        return own, others
+        for callback in self.listeners_[method_name]:
+            getattr(callback, method_name)(self, **cb_kwargs)
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         refused = sorted(set(fit_params) - {"_routing_method"})
@@ -264,13 +253,10 @@ class Net(skorch.NeuralNet):
                 f"This net is trained on rows alone, and was given {', '.join(refused)}. The "
                 "estimator's fit takes weights of rows."
             )
-        self.interrupted_ = self.may_end_ = False
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         except KeyboardInterrupt:
-            # A callback ends the training by raising it; otherwise the user has pressed Ctrl-C.
-            self.interrupted_ = not self.may_end_
-            if "train_loss" not in self.history[-1]:
+            if self.history and "train_loss" not in self.history[-1]:
                 # The epoch that was not finished has no figures.
                 self.history.pop()
             raise
@@ -558,11 +544,6 @@ class Net(skorch.NeuralNet):
 
     def __getstate__(self):
         return super().__getstate__() | {"gradient_": None}
-
-
-def _ordered(callbacks):
-    """Return callbacks with what ends the training at the end."""
-    return sorted(callbacks, key=lambda entry: entry[0] == "early_stopping")
 
 
 def _means(found):

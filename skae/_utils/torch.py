@@ -9,6 +9,7 @@ import ctypes
 import inspect
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,16 +34,13 @@ _LARGE_PREDICTION = 2**26
 class _Threads:
     """The numbers of threads that torch and BLAS run on.
 
-    Those of OpenMP and MKL, which torch computes with, are each thread's own. Only the number that
-    torch gives to threads which have not used it yet, and that of BLAS, are the whole process's.
-
-    Libraries that are loaded after the first use are not known here. NumPy's, SciPy's and torch's
-    own are there by then, and skae computes with no others.
+    Those of OpenMP and MKL, which torch computes with, are each thread's own. That of BLAS, which
+    NumPy and SciPy compute with, is the whole process's.
     """
 
     def __init__(self):
         self.lock = threading.RLock()
-        # The limits that hold now, each with the thread that set it.
+        # The limits of BLAS that hold now, each with the thread that set it.
         self.limits = []
         # The counts of BLAS when there was no limit.
         self.counts = []
@@ -50,45 +48,25 @@ class _Threads:
         self.blas = [library for library in libraries if library.user_api == "blas"]
         self.openmp = [library for library in libraries if library.user_api == "openmp"]
         self.set_mkl = _mkl_setter()
-        self.direct = self.set_mkl is not None and self._is_obeyed()
 
-    def _is_obeyed(self):
-        """Return whether torch takes the number of threads from the OpenMP libraries found."""
-        before = torch.get_num_threads()
+    def limit_own(self, n):
+        """Let torch have at most n threads in the calling thread; return what undoes it.
+
+        torch's own function would also set the number for threads that begin later.
+        """
         counts = [library.num_threads for library in self.openmp]
-        self._set_openmp([before + 1] * len(self.openmp))
-        obeyed = torch.get_num_threads() == before + 1
-        self._set_openmp(counts)
-        return obeyed
+        self._set_openmp([min(count, n) for count in counts])
+        mkl = self.set_mkl(n)
+
+        def undo():
+            self._set_openmp(counts)
+            self.set_mkl(mkl)
+
+        return undo
 
     def _set_openmp(self, counts):
         for library, count in zip(self.openmp, counts, strict=True):
             library.set_num_threads(count)
-
-    def set_own(self, n):
-        """Run torch on n threads in the calling thread; return what undoes it."""
-        if self.direct:
-            counts = [library.num_threads for library in self.openmp]
-            self._set_openmp([min(count, n) for count in counts])
-            mkl = self.set_mkl(n)
-
-            def undo():
-                self._set_openmp(counts)
-                self.set_mkl(mkl)
-
-            return undo
-        before = torch.get_num_threads()
-        self._set_through_torch(n)
-        return lambda: self._set_through_torch(before)
-
-    def _set_through_torch(self, n):
-        # torch would also give this number to every thread that uses it for the first time later.
-        # Such a thread tells what that number was, and another one sets it again.
-        with self.lock:
-            process = _in_new_thread(torch.get_num_threads)
-            torch.set_num_threads(n)
-            if process != n:
-                _in_new_thread(lambda: torch.set_num_threads(process))
 
     def limit_blas(self, n):
         """Let BLAS have at most n threads; return what lifts this limit."""
@@ -133,6 +111,10 @@ class _Own(threading.local):
     limit: int | None = None
     outside: int | None = None
 
+    def start_no_threads(self):
+        """Let a function that maps blocks itself start no threads in this thread."""
+        self.outside = 1
+
 
 _own = _Own()
 _threads: _Threads | None = None
@@ -141,24 +123,12 @@ _is_forked = False
 
 
 def _mkl_setter():
-    """Return what sets MKL's number of threads for the calling thread and returns the last one.
-
-    None where torch has MKL, but not for others to call.
-    """
-    if not torch.backends.mkl.is_available():
-        return lambda n: n
+    """Return what sets MKL's number of threads for the calling thread and returns the last one."""
     try:
         return ctypes.CDLL(torch._C.__file__).MKL_Set_Num_Threads_Local
     except (AttributeError, OSError):
-        return None
-
-
-def _in_new_thread(function):
-    result = []
-    thread = threading.Thread(target=lambda: result.append(function()))
-    thread.start()
-    thread.join()
-    return result[0]
+        # There is no MKL, or it cannot be called. It then follows OpenMP.
+        return lambda n: n
 
 
 def _get_threads():
@@ -193,7 +163,7 @@ def limit_threads(n):
     count = torch.get_num_threads()
     lift = threads.limit_blas(n)
     try:
-        undo = threads.set_own(n) if count > n else None
+        undo = threads.limit_own(n) if count > n else None
         _own.limit, _own.outside = n, count if outside is None else outside
         try:
             yield
@@ -237,66 +207,26 @@ def map_blocks(function, blocks, work):
     Parameters
     ----------
     function : callable
-        Takes a block. What it returns is not kept. If it raises an error, no new call begins and
-        the error is raised here.
+        Takes a block. If it raises an error, no new call begins and the error is raised here.
     blocks : iterable
-        For example slices.
     work : int
         The multiply-adds of all the calls together.
     """
     blocks = list(blocks)
     n_threads = min(_available(), len(blocks)) if work >= _LARGE_PREDICTION else 1
-    if n_threads > 1:
-        _map_side_by_side(function, blocks, n_threads)
-        return
-    with limit_threads(1), torch.inference_mode():
-        for block in blocks:
+
+    def call(block):
+        with limit_threads(1), torch.inference_mode():
             function(block)
 
-
-def _map_side_by_side(function, blocks, n_threads):
-    # Taking from the end of a list needs no lock.
-    left = blocks[::-1]
-    errors = []
-
-    def work():
-        with limit_threads(1), torch.inference_mode():
-            # A function that maps blocks itself must not start threads for each thread here.
-            outside, _own.outside = _own.outside, 1
-            try:
-                while left:
-                    try:
-                        block = left.pop()
-                    except IndexError:
-                        break
-                    function(block)
-            except BaseException as error:
-                left.clear()
-                errors.append(error)
-            finally:
-                _own.outside = outside
-
+    if n_threads <= 1:
+        for block in blocks:
+            call(block)
+        return
     # NumPy keeps what it does about overflow and the like in the context.
-    others = [
-        threading.Thread(target=contextvars.copy_context().run, args=(work,))
-        for _ in range(n_threads - 1)
-    ]
-    started = []
-    try:
-        for other in others:
-            try:
-                other.start()
-            except RuntimeError:
-                # The system allows no more threads: those that are there do all the work.
-                break
-            started.append(other)
-        work()
-    finally:
-        left.clear()
-        for other in started:
-            other.join()
-    if errors:
-        raise errors[0]
+    contexts = [contextvars.copy_context() for _ in blocks]
+    with ThreadPoolExecutor(n_threads, initializer=_own.start_no_threads) as pool:
+        list(pool.map(lambda context, block: context.run(call, block), contexts, blocks))
 
 
 # -- random numbers ------------------------------------------------------------------------------
@@ -351,23 +281,14 @@ class _Redirected(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        try:
-            takes = _TAKES[function]
-        except KeyError:
-            takes = _TAKES[function] = _takes_generator(function)
-        if takes is None:
+        draws = torch.Tag.nondeterministic_seeded in function.tags
+        if not draws or any(isinstance(v, torch.Generator) for v in (*args, *kwargs.values())):
             return function(*args, **kwargs)
-        operator, place = takes
-        if place is not None:
-            given = args[place] if len(args) > place else kwargs.get("generator")
-            if given is not None:
-                return function(*args, **kwargs)
-            generator = self._generator_on(_device_of(args, kwargs))
-            if len(args) > place:
-                args = (*args[:place], generator, *args[place + 1 :])
-                return operator(*args, **kwargs)
-            return operator(*args, **kwargs | {"generator": generator})
-        with _exchanged(self.generators["cpu"], _device_of(args, kwargs)):
+        device = _device_of(args, kwargs)
+        operator = _with_generator(function)
+        if operator is not None:
+            return operator(*args, **kwargs | {"generator": self._generator_on(device)})
+        with _exchanged(self.generators["cpu"], device):
             return function(*args, **kwargs)
 
     def _generator_on(self, device):
@@ -379,44 +300,15 @@ class _Redirected(TorchDispatchMode):
         return self.generators[device]
 
 
-# For each operator seen so far, what `_takes_generator` says.
-_TAKES: dict = {}
-
-
-def _takes_generator(function):
-    """Return how an operator can be given a generator.
-
-    Returns
-    -------
-    takes : None or tuple
-        None if it draws nothing. Otherwise the operator to call instead, and the place of the
-        generator among its arguments, which is None where it takes none.
-    """
-    place = _place_of_generator(function)
-    if place is not None:
-        return function, place
-    if torch.Tag.nondeterministic_seeded not in function.tags:
-        return None
-    wanted = _signature(function)
-    packet = function.overloadpacket
-    for name in packet.overloads():
-        other = getattr(packet, name)
-        place = _place_of_generator(other)
-        if place is not None and _signature(other) == wanted:
-            return other, place
-    return function, None
-
-
-def _place_of_generator(function):
-    for place, argument in enumerate(function._schema.arguments):
-        if argument.name == "generator" and "Generator" in str(argument.type):
-            # One that can only be given by name has no place among those that have one.
-            return len(function._schema.arguments) if argument.kwarg_only else place
+def _with_generator(function):
+    """Return the form of an operator that takes a generator by name, or None if there is none."""
+    form = function._overloadname
+    other = "generator" if form == "default" else f"{form}_generator"
+    for operator in (function, getattr(function.overloadpacket, other, None)):
+        arguments = () if operator is None else operator._schema.arguments
+        if any(argument.name == "generator" and argument.kwarg_only for argument in arguments):
+            return operator
     return None
-
-
-def _signature(function):
-    return [(a.name, str(a.type)) for a in function._schema.arguments if a.name != "generator"]
 
 
 def _device_of(args, kwargs):
