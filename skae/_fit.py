@@ -90,13 +90,7 @@ PARAMETER_CONSTRAINTS: dict = {
 
 @dataclass
 class Settings:
-    """The parameters of a fit, and the strategies that they stand for.
-
-    Parameters
-    ----------
-    params : dict
-        Those in `PARAMETER_CONSTRAINTS`, as the estimator has them.
-    """
+    """The parameters in `PARAMETER_CONSTRAINTS`, and the strategies that they stand for."""
 
     params: dict
 
@@ -152,19 +146,8 @@ class Settings:
 class Fitted:
     """What a fit returns.
 
-    Attributes
-    ----------
-    model : Autoencoder
-    net : Net
-        The skorch net that trained it.
-    settings : Settings
-    missing : float
-        See `ReconstructionLoss`.
-    history : list of dict
-    best : int
-        The epoch whose weights the model has.
-    generator, split_generator : numpy.random.Generator
-        What a warm start draws from, and what its held-out rows are drawn from.
+    `missing` is that of `ReconstructionLoss`, `best` the epoch whose weights the model has. A warm
+    start draws from `generator`, and its held-out rows are drawn from `split_generator`.
     """
 
     model: Autoencoder
@@ -204,7 +187,7 @@ class Fitted:
 
 
 def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True):
-    """Train an autoencoder on the rows of X.
+    """Train an autoencoder on the rows of X; return what was fitted.
 
     Parameters
     ----------
@@ -217,10 +200,6 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         Whether to train on every row once, at a constant rate, with the optimizer as it is.
     keep_codes : bool
         Whether the model is to know what `Autoencoder.keep_codes` finds.
-
-    Returns
-    -------
-    fitted : Fitted
     """
     started = time.perf_counter()
     if settings.distributed:
@@ -319,6 +298,7 @@ def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_gen
         model,
         missing,
         own,
+        lr=settings.rate,
         # A single distinct row leaves nothing to learn beyond its mean.
         max_epochs=resolve_max_iter(settings.max_iter, n) if n_train else 0,
         batch_size=batch_size,
@@ -335,6 +315,8 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
     """
     params = {
         "lr": settings.rate / 2,
+        "max_epochs": 1,
+        "train_split": None,
         "batch_size": resolve_batch_size(settings.batch_size, len(rows)),
         "seed": draw_seed(generator),
     }
@@ -379,46 +361,22 @@ def _train(net, rows, generator):
     best.restore(net)
 
 
-def _build_net(
-    settings,
-    model,
-    missing,
-    own,
-    *,
-    batch_size,
-    seed,
-    lr=None,
-    max_epochs=1,
-    train_split=None,
-    device=None,
-    kept=None,
-):
+def _build_net(settings, model, missing, own, *, device=None, kept=None, **params):
     """Build the skorch net around a float32 copy of the model's module.
 
     `own` are the callbacks that are not the user's, and None where there is none; `kept` are the
-    user's with their names, where they have begun already.
+    user's with their names, where they have begun already. The other parameters are the net's.
     """
     callbacks = list(settings.callbacks or ())
-    kind = DistributedNet if settings.distributed else Net
-    net = kind(
+    net = (DistributedNet if settings.distributed else Net)(
         copy.deepcopy(model.module).float(),
         ReconstructionLoss(model.loss, missing),
         model=model,
-        optimizer=settings.optimizer,
-        lr=settings.rate if lr is None else lr,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        train_split=train_split,
-        alpha=settings.alpha,
-        gradient_clip=settings.gradient_clip,
-        trim=settings.trim,
-        corruption=settings.corruption,
-        penalty=settings.penalty,
+        settings=settings,
         own_callbacks=[(name, c) for name, c in own.items() if c is not None],
         callbacks=callbacks if kept is None else [],
-        seed=seed,
         device=device or resolve_device(settings.device),
-        verbose=int(settings.verbose),
+        **params,
     )
     net.initialize()
     if kept is not None:

@@ -77,13 +77,7 @@ def dense_rows(X, part):
 class Standardization:
     """Centre features by their means and divide all of them by one scale.
 
-    Parameters
-    ----------
-    mean : ndarray of shape (n_features,)
-        In float64.
-    scale : float
-    rounding : float
-        Deviations from the mean up to this are zero: in a constant X they are nothing but rounding.
+    Deviations from the mean up to `rounding` are zero: in a constant X they are nothing else.
     """
 
     def __init__(self, mean, scale, rounding=0.0):
@@ -114,19 +108,11 @@ class Rows(Dataset):
     index : ndarray of shape (n,)
         Which rows, in which order.
     weight : ndarray of shape (n,) or None
+        The attribute also has what the preparation adds to it.
     preparation : skae.losses.Preparation
         Fitted.
     standardization : Standardization or None
         None: it is fitted to these rows.
-
-    Attributes
-    ----------
-    weight : ndarray of shape (n,) or None
-        With what the preparation adds to it.
-    n_features : int
-        The number of values of a row inside the net.
-    dtype : dtype
-        The float type of X.
     """
 
     def __init__(self, X, index, weight, preparation, standardization=None):
@@ -287,13 +273,10 @@ class Rows(Dataset):
         return self
 
     def batch(self, part):
-        """Return some rows, by a slice or a tensor of positions.
+        """Return some rows, by a slice or a tensor of positions, as tensors on the device.
 
-        Returns
-        -------
-        batch : dict
-            ``"x"``: the standardized rows, a tensor on the device. ``"sample_weight"``: their
-            weights relative to the mean weight, left out where all weights are equal.
+        ``"x"`` are the standardized rows, ``"sample_weight"`` their weights relative to the mean
+        weight, left out where all weights are equal.
         """
         there = part.to(self._device) if isinstance(part, torch.Tensor) else part
         if self._held is not None:
@@ -321,14 +304,8 @@ def _taken(tensor, part):
 class Batches:
     """Batches of rows, as skorch iterates over them: pairs of an input and a target.
 
-    Parameters
-    ----------
-    rows : Rows
-    batch_size : int
-    generator : torch.Generator or None
-        Draws the order of the rows, in batches of nearly equal size. None: in their own order.
-    with_targets : bool
-        Whether someone looks at the targets. The loss knows them from the input.
+    A generator draws the order of the rows, in batches of nearly equal size; without one they come
+    in their own order. The loss knows the targets from the input: only others look at them.
     """
 
     def __init__(self, rows, batch_size, generator=None, with_targets=False):

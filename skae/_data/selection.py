@@ -15,19 +15,8 @@ def merge_rows(X, sample_weight):
     """Return where the distinct rows are, in an order of their content alone, and their weights.
 
     A row with weight two is then the same as the row twice and one with weight zero the same as
-    none, to the last bit, whatever the order; and no row is at once trained on and held out.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-    sample_weight : ndarray of shape (n_samples,) or None
-
-    Returns
-    -------
-    index : ndarray of shape (n,)
-        The first of the equal rows each.
-    weight : ndarray of shape (n,) or None
-        None where all weights are equal.
+    none, to the last bit, whatever the order; and no row is at once trained on and held out. The
+    weights are None where all are equal.
     """
     n_rows = X.shape[0]
     kept = np.arange(n_rows) if sample_weight is None else np.flatnonzero(sample_weight > 0)
@@ -132,16 +121,7 @@ def n_held_out(n_rows, fraction):
 def split_rows(n_rows, fraction, generator):
     """Return the indices of the rows to train on and of those held out.
 
-    Parameters
-    ----------
-    n_rows : int
-    fraction : float
-        The fraction of the rows to hold out, rounded up; 30 rows at least, or a quarter of all.
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    train, valid : ndarray of int
+    Of the rows a fraction is held out, rounded up; 30 at least, or a quarter of all.
     """
     order = generator.permutation(n_rows)
     n_valid = n_held_out(n_rows, fraction)

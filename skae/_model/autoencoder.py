@@ -43,13 +43,6 @@ class Autoencoder:
     standardization : Standardization
     module : AutoencoderModule
         In float64 on the CPU, in evaluation mode.
-
-    Attributes
-    ----------
-    codes : ndarray of shape (n, n_components)
-        Of some training rows, where `keep_codes` was called.
-    noise : float, list or None
-        The scale of the errors, which a likelihood needs, where `keep_codes` found it.
     """
 
     def __init__(self, architecture, plan, loss, penalty, standardization, module):
@@ -65,14 +58,10 @@ class Autoencoder:
 
     @classmethod
     def build(cls, architecture, plan, loss, penalty, standardization, linear, seed):
-        """Build an autoencoder with random hidden layers.
+        """Build an autoencoder with random hidden layers, drawn by a seed.
 
-        Parameters
-        ----------
-        linear : (array of shape (n_inputs, n_components), array of the transposed shape) or None
-            Linear encoder and decoder.
-        seed : int
-            Of the random layers. The other parameters are the class's.
+        `linear` are the linear encoder of shape (n_inputs, n_components) and the linear decoder of
+        the transposed shape, or None.
         """
         n_components = plan.n_components
         with drawing_from(seed):
@@ -187,14 +176,9 @@ class Autoencoder:
         return self.map_rows(reconstruct, X, X.shape[1])
 
     def residuals(self, x, missing):
-        """Return codes, residuals and losses of rows, differentiable.
+        """Return codes, residuals and losses of standardized, completed rows, differentiable.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n, n_inputs)
-            Standardized and completed rows in float64.
-        missing : Tensor of shape (n, n_inputs), bool
-            Entries that were missing: their residual is zero, and the loss leaves them out.
+        Where entries were missing, the residual is zero and the loss leaves them out.
         """
         module = self.module
         code = module.encode(x)
@@ -210,14 +194,8 @@ class Autoencoder:
     def map_rows(self, function, X, width, dtype=None):
         """Return what a function makes of dense rows of X, some at a time.
 
-        Parameters
-        ----------
-        function : callable
-            From dense rows to an array of shape (n, width).
-        X : ndarray or CSR matrix of shape (n_samples, n)
-        width : int
-        dtype : dtype or None
-            None: X's own float type.
+        The function returns an array with `width` columns. The result has X's own float type, or
+        `dtype`.
         """
         out = np.empty((X.shape[0], width), dtype or float_type(X))
 
@@ -245,13 +223,7 @@ class Autoencoder:
     # -- what is known of the training rows ------------------------------------------------------
 
     def keep_codes(self, x):
-        """Keep what `components`, samples and likelihoods need of training rows.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n, n_inputs)
-            Standardized rows in float64.
-        """
+        """Keep what `components`, samples and likelihoods need of standardized training rows."""
         with torch.no_grad():
             x = self.module.complete(x)
             self.codes = self.module.encode(x).numpy()
@@ -264,10 +236,7 @@ class Autoencoder:
     def components(self):
         """Return the derivative of the reconstruction by the code, averaged over kept codes.
 
-        Returns
-        -------
-        components : ndarray of shape (n_components, n_inputs)
-            Computed at the first call: it takes as many derivatives as there are components.
+        It is computed at the first call, as it takes as many derivatives as there are components.
         """
         if self._components is None:
             self._components = self._mean_derivative()

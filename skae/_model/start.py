@@ -22,26 +22,12 @@ _WIDEST_COVARIANCE = 2048
 
 
 def pca_start(rows, n_components, random_state, padded=False):
-    """Return PCA's loadings of centred rows.
+    """Return PCA's loadings of centred rows, of shape (n_components, n_features).
 
     Where entries are missing, it is the PCA of rows that are completed by it: again and again they
-    are filled by PCA's reconstruction, and PCA is done anew. The padding of shorter sequences is
-    the mean.
-
-    Parameters
-    ----------
-    rows : Rows
-        Distinct rows, standardized.
-    n_components : int or float
-        At most the smaller side of X, or the fraction of the variance to keep.
-    random_state : int
-        For the solvers that PCA takes when X is large.
-    padded : bool
-        Whether what is NaN is padding.
-
-    Returns
-    -------
-    components : ndarray of shape (n_components, n_features)
+    are filled by PCA's reconstruction, and PCA is done anew. What is NaN in padded rows, the ends
+    of shorter sequences, is taken for the mean. `n_components` may be the fraction of the variance
+    to keep.
 
     References
     ----------
@@ -184,21 +170,10 @@ def _weighted_pca(x, weight, n_components):
 
 
 def linear_start(components, n_components, generator):
-    """Return the linear encoder and decoder that start as PCA.
+    """Return the linear encoder and decoder, E and D, that start as PCA.
 
     Codes wider than PCA's start at random in the encoder and at zero in the decoder, so that the
     reconstruction is PCA's all the same.
-
-    Parameters
-    ----------
-    components : ndarray of shape (n_pca, n_features)
-    n_components : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    E : ndarray of shape (n_features, n_components)
-    D : ndarray of shape (n_components, n_features)
     """
     n_pca, n_features = components.shape
     extra = n_components - n_pca

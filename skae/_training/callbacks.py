@@ -134,13 +134,7 @@ class GrowingAverage(WeightAverage):
 
 
 class LearningRate(Callback):
-    """Let the learning rate follow a schedule, and record it.
-
-    Parameters
-    ----------
-    schedule : skae.schedules.Schedule or None
-        None: the rate is constant, or a callback of the user's changes it.
-    """
+    """Let the learning rate follow a schedule, if there is one, and record it."""
 
     def __init__(self, schedule):
         self.schedule = schedule
@@ -269,7 +263,7 @@ class BestEpoch(Callback):
             raise ValueError(
                 f"The training diverged: the loss is {row['train_loss']:.3g} after epoch "
                 f"{row['epoch']}, and it was {start:.3g} before the first. Lower "
-                f"learning_rate (now {net.lr:g}) or gradient_clip (now {net.gradient_clip})."
+                f"learning_rate (now {net.lr:g}) or gradient_clip (now {net.settings.gradient_clip})."
             )
 
     def on_train_end(self, net, **kwargs):

@@ -63,7 +63,7 @@ class DistributedNet(Net):
             return super().train_step_single(batch, **fit_params)
         state, (rows, _) = self.team_.state, batch
         # What is drawn is drawn for the whole batch, as one process would.
-        seen = self.seen(self.hide(rows["x"], self.generator_), self.corruption, self.generator_)
+        seen = self.seen_in_training(rows["x"])
         self.n_rows_ = len(seen)
         with state.split_between_processes(torch.arange(len(seen), device=seen.device)) as own:
             self.own_ = own
@@ -73,8 +73,8 @@ class DistributedNet(Net):
         terms = {name: term * (len(own) / len(seen)) for name, term in terms.items()}
         whole, terms = _exchange("reduce", (self._amid_zeros(losses.detach()), terms), "sum")
         influence = torch.ones_like(whole)
-        if self.trim:
-            influence = _influence(whole, rows.get("sample_weight"), self.trim)
+        if self.settings.trim:
+            influence = _influence(whole, rows.get("sample_weight"), self.settings.trim)
         # The wrapper takes the mean of the gradients of all processes.
         loss = (losses * influence[own]).sum() * (state.num_processes / len(seen))
         with _answered():
@@ -171,9 +171,10 @@ def _check_net(net, size):
             f"A batch of {net.batch_size} rows cannot be divided among {size} processes: raise "
             "batch_size, or start fewer of them."
         )
-    if net.penalty is not None and (net.module_.critic is not None or not net.penalty.rowwise):
+    penalty = net.settings.penalty
+    if penalty is not None and (net.module_.critic is not None or not penalty.rowwise):
         raise ValueError(
-            f"distributed=True does not go with penalty={net.penalty!r}, which compares the rows "
+            f"distributed=True does not go with penalty={penalty!r}, which compares the rows "
             "of a batch: each process has only its own. Penalties that look at each row by itself "
             "do, such as 'variational' and 'ordered'."
         )

@@ -119,13 +119,8 @@ def _is_hooked(module):
 class DenseGradient:
     """The loss of a dense autoencoder and its gradient, which goes where the parameters' own is.
 
-    Parameters
-    ----------
-    module : Autoencoder
-        Its parameters must have gradients, which are overwritten in place.
-    criterion : ReconstructionLoss
-    f, g : list of (nn.Linear, nn.Module or None)
-        The layers of the encoder and the decoder, each with its activation.
+    The encoder `f` and the decoder `g` are pairs of a linear layer and its activation or None. The
+    module's parameters must have gradients, which are overwritten in place.
     """
 
     def __init__(self, module, criterion, f, g):
@@ -141,25 +136,10 @@ class DenseGradient:
 
     @torch.no_grad()
     def __call__(self, seen, x, weight=None, influence=None, with_output=False):
-        """Return the mean loss, and leave its gradient with the parameters.
+        """Return the mean loss of rows x, and leave its gradient with the parameters.
 
-        Parameters
-        ----------
-        seen : Tensor of shape (n, n_features)
-            The rows as the encoder sees them.
-        x : Tensor of shape (n, n_features)
-            The rows as they are.
-        weight : Tensor of shape (n,) or None
-            Of the rows.
-        influence : callable or None
-            Returns how much each row counts, from their weighted losses.
-        with_output : bool
-            Whether the net's output is wanted, which costs a copy.
-
-        Returns
-        -------
-        loss : Tensor of shape ()
-        output : Tensor of shape (n, n_features) or None
+        The encoder sees the rows `seen`. `influence` returns how much each row counts, from their
+        weighted losses. The net's output is returned as well if it is wanted, which costs a copy.
         """
         code, out, f_tape, g_tape = self._paths(seen)
         output = self._join(code, out) if with_output else None
@@ -311,14 +291,8 @@ _ALIGNMENT = 16
 class FlatParameters:
     """Parameters that are views into one vector, and their gradients into another.
 
-    Where they cannot be laid out together, each one is a vector of its own.
-
-    Parameters
-    ----------
-    parameters : list of torch.nn.Parameter
-        Those that need no gradient are left out. The others keep their values and their identity.
-    together : bool
-        Whether they may be laid out together.
+    Where they cannot be laid out together, each one is a vector of its own. Those that need no
+    gradient are left out; the others keep their values and their identity.
 
     Attributes
     ----------

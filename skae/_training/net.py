@@ -34,11 +34,7 @@ _FIXED = {"module", "criterion", "compile", "dataset", "iterator_train", "iterat
 class ReconstructionLoss(nn.Module):
     """The loss of each row, over the entries that are there.
 
-    Parameters
-    ----------
-    loss : Loss
-    missing : float
-        The fraction of entries that are missing; 1 where they are the ends of sequences.
+    `missing` is the fraction of entries that are missing; 1 where they are the ends of sequences.
     """
 
     def __init__(self, loss, missing):
@@ -51,14 +47,7 @@ class ReconstructionLoss(nn.Module):
 
 
 class HoldOut:
-    """skorch's ``train_split``: hold out some of the rows, the same of the same rows.
-
-    Parameters
-    ----------
-    fraction : float
-    generator : numpy.random.Generator
-        Copied before use.
-    """
+    """skorch's ``train_split``: hold out a fraction of the rows, the same of the same rows."""
 
     def __init__(self, fraction, generator):
         self.fraction = fraction
@@ -83,70 +72,28 @@ class Net(skorch.NeuralNet):
     criterion : ReconstructionLoss
     model : Autoencoder
         Standardizes rows and returns reconstructions to the units of X.
-    optimizer : skae.optimizers.Optimizer
-    lr : float
-    max_epochs : int
-    batch_size : int
-    train_split : HoldOut or None
-    alpha : float
-        Weight decay.
-    gradient_clip : float or None
-        The largest norm of a step's gradient.
-    trim : float
-        Fraction of each batch's rows, those with the largest losses, that count next to nothing.
-    corruption : skae.corruptions.Corruption or None
-    penalty : skae.penalties.Penalty or None
+    settings : Settings
+        Of the fit, see `skae._fit`.
     own_callbacks : list of (str, skorch.callbacks.Callback)
         What this net's training consists of, see `skae._training.callbacks`.
-    callbacks : list
-        The user's.
     seed : int
         Of the order of the rows and of what corruptions and penalties draw.
-    device : str
-    verbose : int
+    **params : dict
+        More parameters of skorch's net: ``train_split`` is a `HoldOut` or None, and ``callbacks``
+        are the user's.
     """
 
-    def __init__(
-        self,
-        module,
-        criterion,
-        *,
-        model,
-        optimizer,
-        lr,
-        max_epochs,
-        batch_size,
-        train_split,
-        alpha,
-        gradient_clip,
-        trim,
-        corruption,
-        penalty,
-        own_callbacks,
-        callbacks,
-        seed,
-        device,
-        verbose,
-    ):
+    def __init__(self, module, criterion, *, model, settings, own_callbacks, seed, **params):
         super().__init__(
             module,
             criterion,
-            optimizer=optimizer,
-            lr=lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            train_split=train_split,
-            callbacks=callbacks,
+            optimizer=settings.optimizer,
             predict_nonlinearity=model.reconstruction,
-            device=device,
-            verbose=verbose,
+            verbose=int(settings.verbose),
+            **params,
         )
         self.model = model
-        self.alpha = alpha
-        self.gradient_clip = gradient_clip
-        self.trim = trim
-        self.corruption = corruption
-        self.penalty = penalty
+        self.settings = settings
         self.own_callbacks = own_callbacks
         self.seed = seed
         # The root mean squared error of training rows, lately.
@@ -206,9 +153,6 @@ class Net(skorch.NeuralNet):
             self._initialize_callbacks()
         return self
 
-    def _get_param_names(self):
-        return [name for name in super()._get_param_names() if not name.startswith("_")]
-
     def __sklearn_clone__(self):
         raise TypeError(
             "This net cannot be cloned: what it is was made by the fit of an estimator. Clone the "
@@ -224,7 +168,7 @@ class Net(skorch.NeuralNet):
         self.flat_ = FlatParameters(
             self.module_.own_parameters(), self.optimizer.elementwise and not cudnn
         )
-        self.optimizer_ = self.optimizer.build(self.flat_.vectors, self.lr, self.alpha)
+        self.optimizer_ = self.optimizer.build(self.flat_.vectors, self.lr, self.settings.alpha)
         if self.module_.critic is not None:
             self.critic_optimizer_ = self.module_.critic.build_optimizer()
         self.generator_ = torch.Generator().manual_seed(self.seed)
@@ -310,27 +254,25 @@ class Net(skorch.NeuralNet):
             named = list(self.module_.named_parameters())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
             self.flat_.collect()
-        if self.gradient_clip is not None:
-            self.flat_.clip(self.gradient_clip)
+        if self.settings.gradient_clip is not None:
+            self.flat_.clip(self.settings.gradient_clip)
         self.flat_.step(self.optimizer_)
         if self.module_.critic is not None:
             step["critic"] = self.critic_step()
         return step
 
     def train_step_single(self, batch, **fit_params):
-        """Compute the gradient of the loss of a batch.
-
-        Returns
-        -------
-        step : dict
-            ``loss``, ``y_pred``, and each term of the loss, if it has several.
-        """
+        """Compute the gradient of the loss of a batch; return the loss, its terms and predictions."""
         rows, _ = batch
-        seen = self.seen(self.hide(rows["x"], self.generator_), self.corruption, self.generator_)
+        seen = self.seen_in_training(rows["x"])
         if self.module_.critic is not None:
             self.seen_ = seen
         weight = rows.get("sample_weight")
-        influence = partial(_influence, weight=weight, trim=self.trim) if self.trim else None
+        influence = (
+            partial(_influence, weight=weight, trim=self.settings.trim)
+            if self.settings.trim
+            else None
+        )
         if self.gradient_ is not None:
             loss, eta = self.gradient_(seen, rows["x"], weight, influence, bool(self.callbacks))
             return {"loss": loss, "y_pred": eta}
@@ -346,7 +288,7 @@ class Net(skorch.NeuralNet):
         with torch.no_grad():
             encoded = self.encoded(self.seen_, self.generator_)
         self.critic_optimizer_.zero_grad(set_to_none=True)
-        loss = self.penalty.critic_loss(encoded)
+        loss = self.settings.penalty.critic_loss(encoded)
         loss.backward()
         self.critic_optimizer_.step()
         return loss.detach()
@@ -382,7 +324,7 @@ class Net(skorch.NeuralNet):
     def _find_gradient(self):
         # Only a callback of the user's may change the module from one epoch to the next.
         if self.gradient_ is None or self.callbacks:
-            plain = self.penalty is None
+            plain = self.settings.penalty is None
             self.gradient_ = known_gradient(self.module_, self.criterion_) if plain else None
 
     # -- losses ----------------------------------------------------------------------------------
@@ -431,6 +373,11 @@ class Net(skorch.NeuralNet):
         # padding stays what it is
         return torch.where(torch.isnan(x), x, corrupted) if self.module_.padded else corrupted
 
+    def seen_in_training(self, x):
+        """Return the rows of a batch as the encoder is to see them in a step."""
+        generator = self.generator_
+        return self.seen(self.hide(x, generator), self.settings.corruption, generator)
+
     def encoded(self, seen, generator, training=True):
         """Return what a penalty is to see of some rows."""
         loss, temperature = self.criterion_.loss, 1.0
@@ -442,32 +389,17 @@ class Net(skorch.NeuralNet):
 
     def coded(self, encoded):
         """Return the codes to decode, and the penalty's terms for each row."""
-        return self.penalty.draw(encoded), self.penalty.terms(encoded)
+        return self.settings.penalty.draw(encoded), self.settings.penalty.terms(encoded)
 
     def losses_of(self, rows, seen, generator=None, training=True):
-        """Return the weighted loss of each of some rows.
+        """Return the weighted loss of each row of a batch, the means of its terms, and predictors.
 
-        Parameters
-        ----------
-        rows : dict
-            A batch of `Rows`.
-        seen : Tensor
-            The rows as the encoder is to see them.
-        generator : torch.Generator
-        training : bool
-            Whether a step is taken.
-
-        Returns
-        -------
-        losses : Tensor of shape (n,)
-        terms : dict of str to Tensor of shape ()
-            The mean of each term of the loss, if it has several.
-        eta : Tensor
-            The predictor of the loss.
+        `seen` are the rows as the encoder is to see them. There are terms where the loss has
+        several.
         """
         target, weight = self.module_.target(rows["x"]), rows.get("sample_weight")
         terms = {}
-        if self.penalty is None:
+        if self.settings.penalty is None:
             eta = self.module_(seen)
             losses = self.criterion_(eta, target)
         else:
@@ -490,21 +422,14 @@ class Net(skorch.NeuralNet):
         if there are any. What is drawn is the same each time, so that epochs can be compared.
         """
         generator, noise = self.evaluation_
-        denoises = self.corruption is not None and self.corruption.denoises
+        corruption = self.settings.corruption
         x = self.hide(rows["x"], noise)
-        seen = self.seen(x, self.corruption if denoises else None, noise)
+        seen = self.seen(x, corruption if corruption and corruption.denoises else None, noise)
         return self.losses_of(rows, seen, generator, training=False)
 
     @torch.no_grad()
     def evaluate(self, rows, held_out):
-        """Return the loss of each row and the means of its terms.
-
-        Parameters
-        ----------
-        rows : Rows
-        held_out : bool
-            Whether these are rows that the net is not trained on.
-        """
+        """Return the loss of each row and the means of its terms, for rows held out or not."""
         # One tensor: small ones between large ones would keep the memory of these from reuse.
         losses, found = torch.zeros(len(rows)), []
         self._restart_evaluation()

@@ -55,22 +55,8 @@ def constraints(kind):
 def declared(kind, value):
     """Return the class or the object whose attributes describe an estimator's parameter.
 
-    It can be called before the parameters are validated, for example in ``__sklearn_tags__``, and
-    it always returns something that has all attributes that the kind declares.
-
-    Parameters
-    ----------
-    kind : type
-        A kind of strategy, such as `Loss`.
-    value : object
-        The parameter of the estimator.
-
-    Returns
-    -------
-    strategy : type or Strategy
-        The registered class if the value is a name, or the value itself if it is a strategy of this
-        kind. For any other value, which the validation may refuse, the kind with its default
-        attributes.
+    It can be called before the parameters are validated, for example in ``__sklearn_tags__``: for a
+    value that the validation may refuse it returns the kind itself, with its default attributes.
     """
     if isinstance(value, str):
         return kind.registry.get(value, kind)

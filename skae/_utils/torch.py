@@ -147,11 +147,6 @@ def limit_threads(n):
     torch is limited in the calling thread alone. BLAS knows no threads of its own: while several
     threads are in such a context, the least limit holds for all of them, and the last one to leave
     gives BLAS back what the first one found.
-
-    Parameters
-    ----------
-    n : int
-        The largest number of threads. Inside another limit, the lower one holds.
     """
     limit, outside = _own.limit, _own.outside
     if limit is not None and limit <= n:
@@ -176,17 +171,12 @@ def limit_threads(n):
 
 
 def threads_for(work):
-    """Return the number of threads for a training step.
+    """Return the number of threads for a training step of so many multiply-adds.
 
     Small steps are as fast on one thread, where their sums do not depend on the machine and no
-    thread waits for another one when a neighbour is busy. Larger ones get what torch has outside
-    of any limit. In a forked process it is always one: the threads that OpenMP had before are not
+    thread waits for another one when a neighbour is busy. Larger ones get what torch has outside of
+    any limit. In a forked process it is always one: the threads that OpenMP had before are not
     there any more, and it would wait for them for ever.
-
-    Parameters
-    ----------
-    work : int
-        The multiply-adds of the step's forward pass.
     """
     return _available() if work >= _LARGE_STEP else 1
 
@@ -202,15 +192,8 @@ def map_blocks(function, blocks, work):
 
     Where there is much to do, some of the calls run side by side, in threads that end with this
     call. How many there are changes nothing of what a single call computes. OpenMP starts no
-    threads of its own, which a process that is forked later would wait for.
-
-    Parameters
-    ----------
-    function : callable
-        Takes a block. If it raises an error, no new call begins and the error is raised here.
-    blocks : iterable
-    work : int
-        The multiply-adds of all the calls together.
+    threads of its own, which a process that is forked later would wait for. An error is raised
+    here, and no new call begins after it. `work` are the multiply-adds of all the calls together.
     """
     blocks = list(blocks)
     n_threads = min(_available(), len(blocks)) if work >= _LARGE_PREDICTION else 1
@@ -237,18 +220,12 @@ _global_state = threading.RLock()
 
 @contextmanager
 def drawing_from(source):
-    """Let what torch draws at random in this thread come from a generator of its own.
+    """Let what torch draws at random in this thread come from a seed or a generator on the CPU.
 
     What is drawn is the same as from torch's global generator with the same seed. That one is
     neither read nor changed, so that several threads may be in this context at once. Where torch
     offers no way to do so, the state of the global generator is exchanged for a while, in one
     thread at a time.
-
-    Parameters
-    ----------
-    source : int or torch.Generator
-        A seed, or a generator on the CPU to draw on from, which goes on where it was in the next
-        context.
     """
     generator = source
     if not isinstance(source, torch.Generator):
@@ -364,23 +341,10 @@ def without_compiler(optimizer):
 
 
 def tangents(function, x, directions):
-    """Yield the derivatives of a function along directions.
+    """Yield the derivatives of a function at x along directions, which x can be multiplied by.
 
     torch's own jvp imports its compiler's symbolic shapes, or it compiles scripts. Only a gradient
     of one number does neither.
-
-    Parameters
-    ----------
-    function : callable
-    x : Tensor
-        Where the derivatives are taken.
-    directions : iterable of Tensor
-        Each can be multiplied by x.
-
-    Yields
-    ------
-    tangent : Tensor
-        Of the shape of ``function(x)``.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()

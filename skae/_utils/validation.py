@@ -50,20 +50,8 @@ def accepted(loss, architecture):
 def as_array_like(X):
     """Return X as something that scikit-learn's validation knows.
 
-    Parameters
-    ----------
-    X : array-like, sparse matrix, torch.Tensor or torch.utils.data.Dataset
-        The items of a dataset are rows, or tuples that begin with them; it needs a length.
-
-    Returns
-    -------
-    X : array-like or sparse matrix
-        The memory of a tensor on the CPU is used as it is; the rows of a dataset are put together.
-
-    Raises
-    ------
-    TypeError
-        If a dataset cannot be indexed or has other items, or if a tensor is sparse.
+    The memory of a tensor on the CPU is used as it is. The items of a torch dataset, which needs a
+    length, are rows or tuples that begin with them; they are put together.
     """
     if isinstance(X, TensorDataset):
         X = X.tensors[0]
@@ -131,16 +119,8 @@ def check_sizes(params):
 def check_rows(estimator, X, accepted, reset=False, **check_params):
     """Validate X, which may have the samples' shape, and return it as an array or CSR matrix.
 
-    Parameters
-    ----------
-    estimator : estimator
-        With the parameter ``input_shape``.
-    X : array-like, sparse matrix, torch.Tensor or torch.utils.data.Dataset
-    accepted : Accepted
-    reset : bool
-        Whether the estimator is to learn the number and the names of the features.
-    **check_params : dict
-        More parameters of scikit-learn's check.
+    With `reset` the estimator learns the number and the names of the features. Any further
+    parameters are those of scikit-learn's check.
     """
     X = as_array_like(X)
     shape = None if estimator.input_shape is None else tuple(estimator.input_shape)
