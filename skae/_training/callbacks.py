@@ -260,10 +260,11 @@ class BestEpoch(Callback):
     def _check(self, net, row):
         start = self.start_["train_loss"]
         if not row["train_loss"] <= _DIVERGED * (1 + start):
+            clip = net.settings.gradient_clip
             raise ValueError(
                 f"The training diverged: the loss is {row['train_loss']:.3g} after epoch "
                 f"{row['epoch']}, and it was {start:.3g} before the first. Lower "
-                f"learning_rate (now {net.lr:g}) or gradient_clip (now {net.settings.gradient_clip})."
+                f"learning_rate (now {net.lr:g}) or gradient_clip (now {clip})."
             )
 
     def on_train_end(self, net, **kwargs):

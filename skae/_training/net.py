@@ -262,17 +262,13 @@ class Net(skorch.NeuralNet):
         return step
 
     def train_step_single(self, batch, **fit_params):
-        """Compute the gradient of the loss of a batch; return the loss, its terms and predictions."""
+        """Compute the gradient of a batch's loss; return the loss, its terms and predictions."""
         rows, _ = batch
         seen = self.seen_in_training(rows["x"])
         if self.module_.critic is not None:
             self.seen_ = seen
-        weight = rows.get("sample_weight")
-        influence = (
-            partial(_influence, weight=weight, trim=self.settings.trim)
-            if self.settings.trim
-            else None
-        )
+        weight, trim = rows.get("sample_weight"), self.settings.trim
+        influence = partial(_influence, weight=weight, trim=trim) if trim else None
         if self.gradient_ is not None:
             loss, eta = self.gradient_(seen, rows["x"], weight, influence, bool(self.callbacks))
             return {"loss": loss, "y_pred": eta}
