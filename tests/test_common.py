@@ -81,6 +81,8 @@ EVERY_STRATEGY = [
     make_detector(n_folds=5, contamination=0.1, n_components=None),
     make_detector(batch_size=None, optimizer="sgd", schedule=None),
 ]
+# Most names of a default are the default once more.
+EVERY_STRATEGY = list({repr(estimator): estimator for estimator in EVERY_STRATEGY}.values())
 PRODUCT = [
     make(loss=loss, optimizer=optimizer, schedule=schedule, init=init, early_stopping=stopping)
     for loss in LOSSES

@@ -250,7 +250,7 @@ def test_a_forked_process_can_predict(method):
                 return model.explain(X[:60])
             return getattr(model, {method!r})(X)
 
-        X = np.random.default_rng(0).normal(size=(6000, 30))
+        X = np.random.default_rng(0).normal(size=(1500, 30))
         torch.set_num_threads(2)
         model = AutoencoderAnomalyDetector(
             n_components=3, hidden_layer_sizes=(256, 128), max_iter=1, random_state=0
@@ -263,7 +263,7 @@ def test_a_forked_process_can_predict(method):
             os._exit(0 if np.array_equal(predict(), expected) else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         """,
-        seconds=60,
+        seconds=300,
     )
 
 
@@ -315,7 +315,7 @@ def test_a_process_forked_beside_limits_keeps_none_of_other_threads():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert blas() == before
         """,
-        seconds=60,
+        seconds=300,
     )
 
 
