@@ -14,7 +14,8 @@ th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #ddd;
 th { font-weight: 600; } tr.autoencoder td { background: #fdf3ec; } .better { font-weight: 600; }
 img { max-width: 100%; }
 """
-_COLUMNS = {
+# The columns in the order in which they are shown: their titles, and their format in the report.
+COLUMNS = {
     "n_components": ("components", "{}"),
     "model": ("model", "{}"),
     "error": ("held-out error", "{:.4g}"),
@@ -71,17 +72,14 @@ def write_report(result, path, title, image_shape):
 def _conditions(result):
     n_folds = int(result.results["fold"].max()) + 1
     n_rows, n_features = result.X.shape
-    scaled = (
-        "Features are standardised on the training rows of each fold, and errors are in those "
-        "units."
-        if result.scale
-        else "Features are not scaled, and errors are in their units."
-    )
-    text = (
-        f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
-        f"{scaled} The error is the mean squared error of an entry of the held-out rows. All "
-        "numbers are means over the folds; the ratio is the ratio of the mean errors."
-    )
+    text = f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
+    if result.scale:
+        text += "Features are standardised on the training rows of each fold, and errors are in "
+        text += "those units. "
+    else:
+        text += "Features are not scaled, and errors are in their units. "
+    text += "The error is the mean squared error of an entry of the held-out rows. All numbers are "
+    text += "means over the folds; the ratio is the ratio of the mean errors."
     if "downstream_score" in result.results:
         text += (
             " The downstream score is that of a linear model fitted to the codes: its accuracy for "
@@ -91,14 +89,14 @@ def _conditions(result):
 
 
 def _table(rows):
-    shown = [name for name in _COLUMNS if name in rows[0]]
-    head = "".join(f"<th>{_COLUMNS[name][0]}</th>" for name in shown)
+    shown = [name for name in COLUMNS if name in rows[0]]
+    head = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
     body = []
     for row in rows:
         cells = []
         for name in shown:
             better = name == "ratio_to_pca" and row["model"] != "PCA" and row[name] < 1
             mark = ' class="better"' if better else ""
-            cells.append(f"<td{mark}>{_COLUMNS[name][1].format(row[name])}</td>")
+            cells.append(f"<td{mark}>{COLUMNS[name][1].format(row[name])}</td>")
         body.append(f'<tr class="{row["model"]}">{"".join(cells)}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
