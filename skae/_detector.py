@@ -60,8 +60,7 @@ class AutoencoderAnomalyDetector(
         Width of the code. "auto": the rounded root of the number of features. Others as for
         `AutoencoderTransformer`.
     scoring : str or Scoring, default="mahalanobis"
-        How unusual a row is, given its code and its residual: a name in `skae.scorings.SCORINGS`,
-        or an object with its own parameters.
+        How unusual a row is: a name in `skae.scorings.SCORINGS`, or an object.
     contamination : float or "auto", default="auto"
         Share of the training rows, in (0, 0.5], that is to be predicted as anomalous. If the
         training rows are clean, it is also the share of new clean rows that is: the false-alarm
@@ -71,13 +70,12 @@ class AutoencoderAnomalyDetector(
     architecture : str, Architecture, type or tuple, default="dense"
         As for `AutoencoderTransformer`.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
-        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them. "auto":
-        half the architecture's ``default_sizes``, (128, 64) for a dense net.
+        As for `AutoencoderTransformer`, but "auto" is half the architecture's ``default_sizes``,
+        (128, 64) for a dense net.
     activation : str, default="silu"
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
-        Shape of one sample: an image's (H, W) or (C, H, W), a sequence's (T,) or (T, F). Where it
-        is given, arrays of shape ``(n_samples, *input_shape)`` are taken too.
+        As for `AutoencoderTransformer`.
     penalty : str, Penalty or None, default=None
         As for `AutoencoderTransformer`.
     corruption : str, Corruption or None, default=None
@@ -89,8 +87,7 @@ class AutoencoderAnomalyDetector(
     optimizer : str or Optimizer, default="adam"
         A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
     learning_rate : float or "auto", default="auto"
-        The largest learning rate. "auto" is four times the transformer's, because the training is
-        short.
+        The largest. "auto" is four times the transformer's, because the training is short.
     schedule : str, Schedule or None, default="one_cycle"
         As for `AutoencoderTransformer`.
     alpha : float, default=0.0
@@ -98,8 +95,7 @@ class AutoencoderAnomalyDetector(
     gradient_clip : float or None, default=0.1
         Largest norm of a step's gradient; None does not clip.
     trim : float, default=0.5
-        Share of each step's rows, those with the largest losses, that count a hundredth in the
-        step, so that outliers are not learnt.
+        As for `AutoencoderTransformer`.
     batch_size : int, "auto" or None, default=128
         As for `AutoencoderTransformer`.
     max_iter : int or "auto", default="auto"
@@ -130,9 +126,8 @@ class AutoencoderAnomalyDetector(
     offset_ : float
         The threshold: ``decision_function`` is ``score_samples - offset_``.
     models_ : list of Autoencoder
-        The autoencoders, each trained on the rows of its fold, with ``encode``, ``decode`` and
-        ``reconstruct``. ``transform``, ``inverse_transform`` and ``reconstruct`` are the first
-        one's.
+        The autoencoders, each trained on the rows of its fold. ``transform``,
+        ``inverse_transform`` and ``reconstruct`` are those of the first one.
     nets_ : list of skorch.NeuralNet
         The skorch nets that trained them.
     scorings_ : list of Scoring

@@ -68,9 +68,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
         `skae.architectures.Module`, and a pair of modules, for `skae.architectures.Pair`.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
-        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them. Units,
-        channels of a convolutional net, units of a recurrent one. "auto": the architecture's
-        ``default_sizes``, (256, 128) for a dense net.
+        Units or channels of the encoder's hidden layers, from input to code; the decoder mirrors
+        them. "auto": the architecture's ``default_sizes``, (256, 128) for a dense net.
     activation : str, default="silu"
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
@@ -103,8 +102,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Share of each step's rows, those with the largest losses, that count a hundredth in the
         step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
-        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
-        gradient descent proper.
+        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows.
     max_iter : int or "auto", default="auto"
         Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 30
         where X has many rows, for about 16,000 steps.
@@ -117,13 +115,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
         that is fewer. The start is PCA of all rows all the same.
     n_iter_no_change : int, default=100
-        Epochs without a fall of the loss after which the training ends. With a rising and falling
-        learning rate the best epochs come late.
+        Epochs without a fall of the loss after which the training ends.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
-        Callbacks of skorch, or pairs of a name and one. The objects given are used, not copies.
-        See :ref:`skorch-net`.
+        The objects given are used, not copies; pairs of a name and one too. See :ref:`skorch-net`.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
@@ -139,8 +135,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     components_ : ndarray of shape (n_components, n_features)
         The loadings: the derivative of the reconstruction by the code, averaged over (at most 256)
-        training rows. PCA's where the start was kept, as at ``max_iter=0``. Computed when it is
-        first asked for, as it takes one derivative for each component.
+        training rows. PCA's where the start was kept. Computed when it is first asked for.
     mean_ : ndarray of shape (n_features,)
         Mean of the training rows.
     n_components_ : int
@@ -160,8 +155,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.
     net_ : skorch.NeuralNet
-        The skorch net that trained it, with a copy of the module in float32: its ``predict``
-        returns reconstructions of rows of X, and it can be trained on, saved and loaded. See
+        The skorch net that trained it, with a copy of the module in float32. See
         :ref:`skorch-net`.
     n_features_in_ : int
         Number of features of X.

@@ -1,6 +1,7 @@
 """Autoencoders trained on a fold each; a row is scored by those that were not trained on it."""
 
 import copy
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -14,27 +15,17 @@ from .attribution import integrated_gradients
 
 # Rows that are hashed at once, or scored at once by a net, whose layers then stay in the cache.
 _BLOCK_ROWS = 4096
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-
-
-def _mix(bits):
-    """Return the bits mixed, by the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
-    bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
-    return bits ^ (bits >> np.uint64(31))
 
 
 def row_keys(X):
     """Return a 64-bit key of each row's values in float64, equal for equal rows."""
     keys = np.empty(len(X), np.uint64)
-    columns = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
     for part in row_blocks(*X.shape, _BLOCK_ROWS):
         # Adding zero turns -0.0 into 0.0. NaN has many bits, too.
         values = np.ascontiguousarray(X[part], dtype=np.float64) + 0.0
         values[np.isnan(values)] = np.nan
-        bits = values.view(np.uint64)
-        keys[part] = _mix(_mix(bits ^ columns).sum(axis=1, dtype=np.uint64))
+        digests = [blake2b(row, digest_size=8).digest() for row in values]
+        keys[part] = np.frombuffer(b"".join(digests), np.uint64)
     return keys
 
 
