@@ -341,8 +341,7 @@ class AutoencoderAnomalyDetector(
             scores = -crossfit.distances(rows)
             calibration = Calibration(scores, weight)
             normal = scores >= calibration.threshold(0.5)
-            auto = self.contamination == "auto"
-            fraction = _CONTAMINATION if auto else self.contamination
+            fraction = _CONTAMINATION if self.contamination == "auto" else self.contamination
         self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
         self.scorings_ = crossfit.scorings
         self.centre_ = mean_row(rows[normal], weight[normal])

@@ -330,7 +330,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._fit(X, sample_weight, one_pass=True)
 
     def _fit(self, X, sample_weight, one_pass):
-        """Fit to X from the start, from the last fit, or with one pass more."""
         resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
@@ -621,17 +620,14 @@ def _mixture(codes, random):
 
 @torch.no_grad()
 def _lower_bound(model, x, n_draws):
-    """Return the evidence lower bound of each of some standardized rows, in units of these.
-
-    Every row gets the same draws of the standard normal distribution, so that its figure does not
-    depend on the rows beside it.
-    """
+    """Return the evidence lower bound of each of some standardized rows, in units of these."""
     module, penalty = model.module, model.penalty
     target = module.target(x)
     total = torch.zeros(len(x), dtype=x.dtype)
     batch = EncodedBatch.of(module.complete(x), module, None)
     normal = torch.Generator().manual_seed(0)
     for _ in range(n_draws):
+        # The same for every row, whose bound then does not depend on the rows beside it.
         row = torch.randn(1, module.n_components, generator=normal, dtype=x.dtype)
         batch.noise = lambda *shape, row=row: row.expand(shape)
         eta = module.decode(penalty.draw(batch))

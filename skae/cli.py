@@ -17,7 +17,7 @@ SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
 class InputError(Exception):
-    """An error in what the user passed to a command. The message is a single line."""
+    """An error in what the user passed to a command, in a single line."""
 
 
 def main(argv=None):

@@ -39,10 +39,8 @@ class TrainingHistoryDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     lines_ : list of matplotlib Line2D
         The lines of the losses.
 
@@ -122,10 +120,8 @@ class CodeDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     scatters_ : list of matplotlib PathCollection
         The points, one collection for each class.
 
@@ -214,10 +210,8 @@ class ReconstructionDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     image_ : matplotlib AxesImage
         All images, joined to one.
 
@@ -314,10 +308,8 @@ class ComponentErrorDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     lines_ : list of matplotlib Line2D
         The lines of the mean errors.
     bands_ : list of matplotlib PolyCollection

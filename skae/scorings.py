@@ -21,7 +21,7 @@ __all__ = [
     "Whitened",
 ]
 
-# The choice of the nearest rows nearly always stops changing after fewer repetitions.
+# The choice of the nearest rows nearly always stops changing after fewer steps.
 _MAX_STEPS = 10
 # Eigenvalues below this fraction of the mean eigenvalue are rounding errors.
 _MIN_EIGENVALUE_RATIO = 1e-6
@@ -113,62 +113,48 @@ def _scale_of(features, weight):
     return np.where(constant, 1.0, deviation)
 
 
-def _diagonal_covariance(features):
-    return np.diag((features**2).mean(0))
-
-
-def _shrunk_covariance(features):
-    if len(features) == 1:
-        return _diagonal_covariance(features)
-    return ledoit_wolf(features, assume_centered=True)[0]
-
-
-def _location_and_whitening(features, weight, fraction, covariance):
-    """Return the location of the nearest rows and the matrix that whitens them.
-
-    Anomalies must not distort the estimates. They are therefore computed from this fraction of the
-    rows, those with the smallest distances, until the choice of these rows no longer changes. The
-    distance of a row is the squared norm of ``(x - location) @ whitening``. Its median over all
-    rows is that of a chi-squared distribution, with as many degrees of freedom as there are
-    directions in which the rows vary.
-    """
-    nearest = np.ones(len(features), dtype=bool)
-    for step in range(_MAX_STEPS):
-        rows, counts = features[nearest], weight[nearest]
-        location = np.average(rows, axis=0, weights=counts)
-        # In a second moment a row of weight w is the same as the row times the square root of w.
-        scaled = (rows - location) * np.sqrt(counts / counts.mean())[:, None]
-        variance, vectors = np.linalg.eigh(covariance(scaled))
-        smallest = max(_MIN_EIGENVALUE_RATIO * variance.mean(), _MIN_EIGENVALUE)
-        whitening = vectors / np.sqrt(np.maximum(variance, smallest))
-        distance = (((features - location) @ whitening) ** 2).sum(1)
-        before, nearest = nearest, _nearest_rows(distance, weight, fraction)
-        if step > 0 and (nearest == before).all():
-            break
-    order = np.argsort(distance)
-    cumulative = np.cumsum(weight[order])
-    median = distance[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
-    rank = max(1, int((variance > smallest).sum()))
-    if median > 0:
-        whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
-    return location, whitening
-
-
 class _MahalanobisBase(Scoring):
-    """A squared Mahalanobis distance of what a subclass's `_features` returns."""
+    """A squared Mahalanobis distance of what a subclass's `_features` returns.
 
-    _covariance = staticmethod(_shrunk_covariance)
+    Anomalies must not distort the location and the covariance. They are therefore computed from the
+    rows with the smallest distances, until the choice of these rows no longer changes.
+    """
+
     _parameter_constraints: dict = {"support_fraction": [Interval(Real, 0, 1, closed="right")]}
 
     def __init__(self, support_fraction=0.6):
         self.support_fraction = support_fraction
 
+    def _covariance(self, features):
+        if len(features) == 1:
+            return np.diag(features[0] ** 2)
+        return ledoit_wolf(features, assume_centered=True)[0]
+
     def fit(self, residuals, weight):
         features = self._features(residuals).numpy()
         scale = _scale_of(features, weight)
-        location, whitening = _location_and_whitening(
-            features / scale, weight, self.support_fraction, self._covariance
-        )
+        features = features / scale
+        nearest = np.ones(len(features), dtype=bool)
+        for step in range(_MAX_STEPS):
+            rows, counts = features[nearest], weight[nearest]
+            location = np.average(rows, axis=0, weights=counts)
+            # In a second moment a row of weight w is the same as the row times the root of w.
+            scaled = (rows - location) * np.sqrt(counts / counts.mean())[:, None]
+            variance, vectors = np.linalg.eigh(self._covariance(scaled))
+            smallest = max(_MIN_EIGENVALUE_RATIO * variance.mean(), _MIN_EIGENVALUE)
+            whitening = vectors / np.sqrt(np.maximum(variance, smallest))
+            distance = (((features - location) @ whitening) ** 2).sum(1)
+            before, nearest = nearest, _nearest_rows(distance, weight, self.support_fraction)
+            if step > 0 and (nearest == before).all():
+                break
+        # The median distance becomes that of a chi-squared distribution, with as many degrees of
+        # freedom as there are directions in which the rows vary.
+        order = np.argsort(distance)
+        cumulative = np.cumsum(weight[order])
+        median = distance[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
+        if median > 0:
+            rank = max(1, int((variance > smallest).sum()))
+            whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
         self.location_ = location * scale
         self.whitening_ = whitening / scale[:, None]
 
@@ -272,7 +258,8 @@ class Whitened(_MahalanobisBase, name="whitened"):
     Whitened(support_fraction=0.9)
     """
 
-    _covariance = staticmethod(_diagonal_covariance)
+    def _covariance(self, features):
+        return np.diag((features**2).mean(0))
 
     def _features(self, residuals):
         return residuals.residual

@@ -60,21 +60,7 @@ class Folds:
 
 
 class CrossFit:
-    """Autoencoders and their scorings, one of each a fold.
-
-    Parameters
-    ----------
-    n_folds : int
-    generator : numpy.random.Generator
-        Draws the folds and the seeds.
-
-    Attributes
-    ----------
-    fits : list of Fitted
-        Each trained on the rows of its own fold.
-    scorings : list of Scoring
-        Each fitted to the same rows as the net it belongs to.
-    """
+    """Autoencoders and their scorings, one of each a fold; the generator draws folds and seeds."""
 
     def __init__(self, n_folds, generator):
         self.generator = generator
@@ -85,17 +71,10 @@ class CrossFit:
         self.scorings = []
 
     def train(self, rows, weight, params, one_pass):
-        """Train each net on the rows of its fold.
+        """Train each net on its fold of distinct rows.
 
-        Parameters
-        ----------
-        rows : ndarray of shape (n, n_features)
-            Distinct rows.
-        weight : ndarray of shape (n,)
-        params : callable
-            Returns the nets' parameters for a number of rows.
-        one_pass : bool
-            Whether to go on with one pass over the rows.
+        `params` returns the parameters of a net for a number of rows. `one_pass` lets the nets go
+        on with one pass over the rows.
         """
         folds = self.folds.add(rows, self.generator)
         for fold, (previous, seed) in enumerate(zip(self.fits, self.seeds, strict=True)):
@@ -173,10 +152,9 @@ class CrossFit:
 
     def copy(self):
         """Return a copy that can be trained without a change to this one."""
-        other = copy.copy(self)
+        other = CrossFit.__new__(CrossFit)
+        vars(other).update(vars(self), fits=list(self.fits), folds=copy.copy(self.folds))
         other.generator = copy.deepcopy(self.generator)
-        other.folds = copy.copy(self.folds)
-        other.fits = list(self.fits)
         return other
 
     def __getstate__(self):

@@ -38,22 +38,21 @@ def write_report(result, path, title, image_shape):
     def picture(draw, size, n_axes=1):
         # A new Figure, not pyplot's, leaves the user's backend and current figure unchanged.
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, n_axes)
-        draw(axes)
+        draw(figure.subplots(1, n_axes))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
         data = base64.b64encode(buffer.getvalue()).decode()
         return f'<img alt="" src="data:image/png;base64,{data}">'
 
-    sections = [
-        ("Error against the width of the code", picture(result.plot, (8, 4.2))),
-        ("The codes of the rows left out of one fold", picture(result.plot_codes, (10, 4.6), 2)),
-    ]
+    sections = {
+        "Error against the width of the code": picture(result.plot, (8, 4.2)),
+        "The codes of the rows left out of one fold": picture(result.plot_codes, (10, 4.6), 2),
+    }
     if image_shape is not None:
         drawing = picture(lambda ax: result.plot_reconstructions(image_shape, ax), (10, 2.9))
-        sections.append(("Images of rows left out", drawing))
-    sections.append(("How the training went", picture(result.plot_history, (8, 4.2))))
-    pictures = "\n".join(f"<h2>{heading}</h2>\n{drawing}" for heading, drawing in sections)
+        sections["Images of rows left out"] = drawing
+    sections["How the training went"] = picture(result.plot_history, (8, 4.2))
+    pictures = "\n".join(f"<h2>{heading}</h2>\n{drawing}" for heading, drawing in sections.items())
     path.write_text(
         f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
