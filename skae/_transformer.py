@@ -31,7 +31,7 @@ from .optimizers import Optimizer
 from .penalties import EncodedBatch, Penalty
 from .schedules import Schedule
 
-# A mixture of at most so many normal distributions, each of at least so many codes.
+# A mixture has at most so many normal distributions, each of at least so many codes.
 _MOST_COMPONENTS, _FEWEST_CODES = 10, 20
 
 
@@ -618,7 +618,6 @@ def _mixture(codes, random):
     return mixture.set_params(random_state=random)
 
 
-@torch.no_grad()
 def _lower_bound(model, x, n_draws):
     """Return the evidence lower bound of each of some standardized rows, in units of these."""
     module, penalty = model.module, model.penalty

@@ -34,17 +34,15 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m skae")
     commands = parser.add_subparsers(dest="command", required=True)
-    compare = commands.add_parser(
-        "compare", help="compare PCA and the autoencoder on the same folds and write a report"
-    )
-    detect = commands.add_parser(
-        "detect", help="find the most unusual rows of a table and write all scores to a CSV file"
-    )
-    for command, run in ((compare, _compare), (detect, _detect)):
-        command.set_defaults(run=run)
-        command.add_argument(
-            "data", help=f"{', '.join(SETS)}, or the path of a CSV, Parquet or .npy file"
-        )
+    about = "compare PCA and the autoencoder on the same folds and write a report"
+    compare = commands.add_parser("compare", help=about)
+    compare.set_defaults(run=_compare)
+    about = "find the most unusual rows of a table and write all scores to a CSV file"
+    detect = commands.add_parser("detect", help=about)
+    detect.set_defaults(run=_detect)
+    about = f"{', '.join(SETS)}, or the path of a CSV, Parquet or .npy file"
+    for command in (compare, detect):
+        command.add_argument("data", help=about)
         command.add_argument("--random-state", type=int, default=0, help="seed (default: 0)")
 
     add = compare.add_argument
@@ -55,9 +53,8 @@ def _parser():
     add("--max-iter", type=int, help="number of epochs (default: chosen by skae)")
 
     add = detect.add_argument
-    add(
-        "--contamination", default="auto", help="fraction of anomalies, in (0, 0.5] (default: auto)"
-    )
+    about = "fraction of anomalies, in (0, 0.5] (default: auto)"
+    add("--contamination", default="auto", help=about)
     add("--explain", action="store_true", help="name the features that make the rows unusual")
     add("--target", metavar="COLUMN", help="column that is not a feature")
     add("--top", type=int, default=10, help="number of rows to print (default: 10)")
@@ -177,8 +174,8 @@ class _Table(NamedTuple):
     name: str
     X: np.ndarray
     y: np.ndarray | None
-    image_shape: tuple[int, int] | None
     columns: list[str]
+    image_shape: tuple[int, int] | None = None
 
 
 def _read(data, target):
@@ -200,7 +197,7 @@ def _read(data, target):
         )
     if not np.isfinite(X).all():
         raise InputError(f"{data}: {int((~np.isfinite(X)).sum())} entries are missing or infinite")
-    return _Table(path.name, X, y, None, columns)
+    return _Table(path.name, X, y, columns)
 
 
 def _read_set(name, target):
@@ -210,8 +207,8 @@ def _read_set(name, target):
     y = bunch.target if target or name != "diabetes" else None
     columns = list(bunch.feature_names)
     if hasattr(bunch, "images"):
-        return _Table(name, bunch.data / bunch.images.max(), y, bunch.images.shape[1:], columns)
-    return _Table(name, bunch.data, y, None, columns)
+        return _Table(name, bunch.data / bunch.images.max(), y, columns, bunch.images.shape[1:])
+    return _Table(name, bunch.data, y, columns)
 
 
 def _read_npy(path, target):
