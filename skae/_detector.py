@@ -530,9 +530,8 @@ class AutoencoderAnomalyDetector(
         Notes
         -----
         Integrated gradients of the score along the line from `centre_` to the row, with sixteen
-        nodes; for a net without hidden layers they are the terms of the squared Mahalanobis
-        distance. What quadrature and the score of `centre_` itself leave over is spread in
-        proportion. The cost is that of sixteen forward and backward passes over X.
+        nodes and as many passes over X. What quadrature and the score of `centre_` itself leave
+        over is spread in proportion.
 
         References
         ----------

@@ -61,8 +61,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     n_components : int, float or None, default=2
         Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
-        variance. None: ``min(n_samples, n_features)``, as PCA, where equal rows count once. A code
-        wider than that is allowed: PCA fills the first components and the rest start at random.
+        variance. None: ``min(n_samples, n_features)``, where equal rows count once. In a wider code
+        PCA fills the first components and the rest start at random.
     architecture : str, Architecture, type or tuple, default="dense"
         A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
         ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
@@ -113,7 +113,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         weights of the last epoch stay.
     validation_fraction : float, default=0.1
         Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
-        that is fewer. The start is PCA of all rows all the same.
+        that is fewer.
     n_iter_no_change : int, default=100
         Epochs without a fall of the loss after which the training ends.
     warm_start : bool, default=False
@@ -126,8 +126,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
         started, each with the same X; needs accelerate. See :doc:`/distributed`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the hidden layers, the held-out rows and the batches. The global generators of NumPy
-        and torch are neither read nor changed; None takes a fresh seed from the system.
+        Seed of the hidden layers, the held-out rows and the batches; None takes a fresh one from
+        the system. The global generators of NumPy and torch are neither read nor changed.
     verbose : int, default=0
         1: a progress bar. 2: a line an epoch.
 
@@ -447,9 +447,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         share : float
-            At most 1, which is best. Comparable with PCA through
-            `skae.metrics.explained_variance_scorer`. With
-            ``loss="categorical_cross_entropy"``, the share of the tokens that are reconstructed.
+            At most 1, which is best. `skae.metrics.explained_variance_scorer` is the same of PCA.
+            With ``loss="categorical_cross_entropy"``, the share of the tokens that are right.
         """
         X = self._checked(X)
         model = self._fitted.model
@@ -480,10 +479,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            The reconstructions of codes drawn from the prior, with a penalty that has one
-            ("variational", "adversarial", "mmd"); else from a mixture of at most ten normal
-            distributions, fitted to the codes of (at most 2,000) training rows. In float64, without
-            the noise that a likelihood would add.
+            The reconstructions, without noise, of codes drawn from the penalty's prior, if it has
+            one; else from a mixture of at most ten normal distributions, fitted to the codes of (at
+            most 2,000) training rows. In float64.
 
         Raises
         ------

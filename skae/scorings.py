@@ -214,8 +214,7 @@ class Latent(_MahalanobisBase, name="latent"):
     Parameters
     ----------
     support_fraction : float, default=0.6
-        The fraction of the training rows, those with the smallest distances, that the mean and the
-        covariance are estimated from.
+        As for `Mahalanobis`.
 
     Attributes
     ----------
@@ -241,8 +240,7 @@ class Whitened(_MahalanobisBase, name="whitened"):
     Parameters
     ----------
     support_fraction : float, default=0.6
-        The fraction of the training rows, those with the smallest distances, that the means and
-        the standard deviations are estimated from.
+        As for `Mahalanobis`.
 
     Attributes
     ----------
