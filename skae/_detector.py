@@ -1,6 +1,5 @@
 """The autoencoder as an anomaly detector: IsolationForest's interface."""
 
-import copy
 import math
 from numbers import Integral, Real
 
@@ -8,7 +7,6 @@ import numpy as np
 import torch
 from scipy.stats import false_discovery_control
 from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from ._anomaly.attribution import mean_row
@@ -16,16 +14,13 @@ from ._anomaly.calibration import Calibration, RecentRows
 from ._anomaly.crossfit import CrossFit
 from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
-from ._fit import (
-    PARAMETER_CONSTRAINTS,
-    new_generator,
-    resolve_architecture,
-)
+from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
 from ._utils.registry import constraints, declared, resolve
 from ._utils.sklearn import Interval, StrOptions, _fit_context
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
+    check_codes,
     check_rows,
     check_sizes,
     check_weighted_rows,
@@ -65,8 +60,7 @@ class AutoencoderAnomalyDetector(
         Width of the code. "auto": the rounded root of the number of features. Others as for
         `AutoencoderTransformer`.
     scoring : str or Scoring, default="mahalanobis"
-        How unusual a row is, given its code and its residual: a name in `skae.scorings.SCORINGS`,
-        or an object with its own parameters.
+        How unusual a row is: a name in `skae.scorings.SCORINGS`, or an object.
     contamination : float or "auto", default="auto"
         Share of the training rows, in (0, 0.5], that is to be predicted as anomalous. If the
         training rows are clean, it is also the share of new clean rows that is: the false-alarm
@@ -74,71 +68,56 @@ class AutoencoderAnomalyDetector(
     n_folds : int, default=3
         Number of parts of the training rows, and of nets, each trained on one part.
     architecture : str, Architecture, type or tuple, default="dense"
-        A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
-        ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
-        `skae.architectures.Module`, and a pair of modules, for `skae.architectures.Pair`.
+        As for `AutoencoderTransformer`.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
-        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them. "auto":
-        half the architecture's ``default_sizes``, (128, 64) for a dense net.
+        As for `AutoencoderTransformer`, but "auto" is half the architecture's ``default_sizes``,
+        (128, 64) for a dense net.
     activation : str, default="silu"
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
-        Shape of one sample: an image's (H, W) or (C, H, W), a sequence's (T,) or (T, F). Where it
-        is given, arrays of shape ``(n_samples, *input_shape)`` are taken too.
+        As for `AutoencoderTransformer`.
     penalty : str, Penalty or None, default=None
-        What is asked of the codes beside a good reconstruction: a name in
-        `skae.penalties.PENALTIES`, or an object with its own parameters.
+        As for `AutoencoderTransformer`.
     corruption : str, Corruption or None, default=None
-        What is done to the input while training; the target stays clean. A name in
-        `skae.corruptions.CORRUPTIONS`, an object, or None.
+        As for `AutoencoderTransformer`.
     loss : str or Loss, default="squared_error"
         A name in `skae.losses.LOSSES`, or an object with its own parameters.
     init : {"pca", "random"}, default="random"
-        How the net starts. "pca" needs an architecture with a linear path; "random" leaves it out,
-        unless the architecture asks for it.
+        As for `AutoencoderTransformer`.
     optimizer : str or Optimizer, default="adam"
         A name in `skae.optimizers.OPTIMIZERS`, or an object with its own parameters.
     learning_rate : float or "auto", default="auto"
-        The largest learning rate. "auto" is four times the transformer's, because the training is
-        short.
+        The largest. "auto" is four times the transformer's, because the training is short.
     schedule : str, Schedule or None, default="one_cycle"
-        How the learning rate changes during ``fit``: a name in `skae.schedules.SCHEDULES`, an
-        object, or None for a constant one.
+        As for `AutoencoderTransformer`.
     alpha : float, default=0.0
         Weight decay.
     gradient_clip : float or None, default=0.1
         Largest norm of a step's gradient; None does not clip.
     trim : float, default=0.5
-        Share of each step's rows, those with the largest losses, that count a hundredth in the
-        step, so that outliers are not learnt.
+        As for `AutoencoderTransformer`.
     batch_size : int, "auto" or None, default=128
-        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
-        gradient descent proper.
+        As for `AutoencoderTransformer`.
     max_iter : int or "auto", default="auto"
         Largest number of epochs. "auto": as many as make 150 steps, and at most 30.
     tol : float, default=1e-4
         The relative fall of the loss that counts as one.
     early_stopping : bool, default=False
-        Whether rows are held out to choose the epoch. Otherwise all rows are trained on, and the
-        weights of the last epoch stay.
+        As for `AutoencoderTransformer`.
     validation_fraction : float, default=0.1
-        Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
-        that is fewer.
+        As for `AutoencoderTransformer`.
     n_iter_no_change : int, default=100
         Epochs without a fall of the loss after which the training ends.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
-        Callbacks of skorch, or pairs of a name and one. The objects given are used, not copies,
-        by each net's training in turn. See :ref:`skorch-net`.
+        As for `AutoencoderTransformer`; they are used by each net's training in turn.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
-        Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
-        started, each with the same X; needs accelerate. See :doc:`/distributed`.
+        As for `AutoencoderTransformer`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the folds, the layers and the batches. The global generators of NumPy and torch are
-        neither read nor changed; None takes a fresh seed from the system.
+        Seed of the folds, the layers and the batches. See `AutoencoderTransformer`.
     verbose : int, default=0
         1: a progress bar. 2: a line an epoch.
 
@@ -147,9 +126,8 @@ class AutoencoderAnomalyDetector(
     offset_ : float
         The threshold: ``decision_function`` is ``score_samples - offset_``.
     models_ : list of Autoencoder
-        The autoencoders, each trained on the rows of its fold, with ``encode``, ``decode`` and
-        ``reconstruct``. ``transform``, ``inverse_transform`` and ``reconstruct`` are the first
-        one's.
+        The autoencoders, each trained on the rows of its fold. ``transform``,
+        ``inverse_transform`` and ``reconstruct`` are those of the first one.
     nets_ : list of skorch.NeuralNet
         The skorch nets that trained them.
     scorings_ : list of Scoring
@@ -176,14 +154,9 @@ class AutoencoderAnomalyDetector(
     aside. The least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the
     threshold is the lowest score of a training row.
 
-    ``partial_fit`` trains on its rows once. Thresholds and p-values are then those of the (at most
-    4,096) rows given to ``partial_fit`` last.
-
     Features should be on one scale, as for PCA: put a scaler before the detector. Entries that are
     NaN are missing: the net sees its own reconstruction of them, and they have no residual.
     Sequences for a recurrent net must be whole.
-
-    The nets are trained for a short time: enough for the bulk of the rows, too short for the rest.
 
     References
     ----------
@@ -317,6 +290,8 @@ class AutoencoderAnomalyDetector(
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderAnomalyDetector":
         """Train the nets on the rows of X once and calibrate the threshold on the latest rows.
 
+        Thresholds and p-values are those of the (at most 4,096) rows given to it last.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
@@ -339,7 +314,7 @@ class AutoencoderAnomalyDetector(
         return self._fit(X, sample_weight, one_pass=True)
 
     def _fit(self, X, sample_weight, one_pass):
-        resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
+        resumed = hasattr(self, "offset_") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             check_sizes(self.get_params(deep=False))
             X, sample_weight = check_weighted_rows(
@@ -349,7 +324,7 @@ class AutoencoderAnomalyDetector(
                 crossfit = self._crossfit.copy()
             else:
                 crossfit = CrossFit(self.n_folds, new_generator(self))
-            recent = copy.copy(self._recent) if resumed and one_pass else RecentRows()
+            recent = None
             with limit_threads(1):
                 index, weight = merge_rows(X, sample_weight)
                 rows = np.ascontiguousarray(X[index], dtype=np.float64)
@@ -358,15 +333,17 @@ class AutoencoderAnomalyDetector(
                     weight = np.full(len(rows), total / len(rows))
             crossfit.train(rows, weight, self._net_params, one_pass)
             if one_pass:
-                rows, weight = recent.add(rows, weight, crossfit.generator)
+                previous = self._recent if resumed else None
+                recent = RecentRows.after(previous, rows, weight, crossfit.generator)
+                rows, weight = recent
             with limit_threads(1):
                 crossfit.fit_scorings(rows, weight, self.scoring)
             scores = -crossfit.distances(rows)
             calibration = Calibration(scores, weight)
             normal = scores >= calibration.threshold(0.5)
-            auto = self.contamination == "auto"
-            fraction = _CONTAMINATION if auto else self.contamination
+            fraction = _CONTAMINATION if self.contamination == "auto" else self.contamination
         self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
+        self.scorings_ = crossfit.scorings
         self.centre_ = mean_row(rows[normal], weight[normal])
         self.offset_ = float(calibration.threshold(fraction))
         self.n_iter_ = max(fit.history[-1]["epoch"] for fit in crossfit.fits)
@@ -392,20 +369,13 @@ class AutoencoderAnomalyDetector(
 
     @property
     def models_(self):
-        return [fit.model for fit in self._of_fitted("fits")]
+        check_is_fitted(self)
+        return [fit.model for fit in self._crossfit.fits]
 
     @property
     def nets_(self):
-        return [fit.net for fit in self._of_fitted("fits")]
-
-    @property
-    def scorings_(self):
-        return self._of_fitted("scorings")
-
-    def _of_fitted(self, name):
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
-        return getattr(self._crossfit, name)
+        check_is_fitted(self)
+        return [fit.net for fit in self._crossfit.fits]
 
     # -- rows to codes and back ------------------------------------------------------------------
 
@@ -422,8 +392,7 @@ class AutoencoderAnomalyDetector(
         codes : ndarray of shape (n_samples, n_components)
             In X's own float type.
         """
-        check_is_fitted(self)
-        return self.models_[0].encode(self._check(X))
+        return self.models_[0].encode(self._checked(X))
 
     def inverse_transform(self, X) -> np.ndarray:
         """Return the reconstructions that belong to codes.
@@ -441,16 +410,10 @@ class AutoencoderAnomalyDetector(
         Raises
         ------
         ValueError
-            If the codes do not have ``n_components_`` columns.
+            If the codes have another number of columns.
         """
-        check_is_fitted(self)
         model = self.models_[0]
-        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if Z.shape[1] != model.n_components:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but {type(self).__name__} has codes of "
-                f"{model.n_components}."
-            )
+        Z = check_codes(self, X, model.n_components)
         return model.decode(Z, self.n_features_in_)
 
     def reconstruct(self, X) -> np.ndarray:
@@ -467,8 +430,7 @@ class AutoencoderAnomalyDetector(
             ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
             NaN in the padding of shorter sequences.
         """
-        check_is_fitted(self)
-        return self.models_[0].reconstruct(self._check(X))
+        return self.models_[0].reconstruct(self._checked(X))
 
     # -- scores ----------------------------------------------------------------------------------
 
@@ -485,8 +447,8 @@ class AutoencoderAnomalyDetector(
         scores : ndarray of shape (n_samples,)
             Minus the distance that `scoring` defines, in float64: higher is more normal.
         """
-        check_is_fitted(self)
-        return -self._crossfit.distances(self._check(X))
+        X = self._checked(X)
+        return -self._crossfit.distances(X)
 
     def decision_function(self, X) -> np.ndarray:
         """Return by how much the rows of X are on the normal side of the threshold.
@@ -517,9 +479,9 @@ class AutoencoderAnomalyDetector(
             The share of the training rows, the row itself among them, whose score is as low or
             lower: small for anomalies, and uniform for rows like the training ones.
         """
-        check_is_fitted(self)
-        X = self._check(X)
-        return self._calibration.p_values(-self._crossfit.distances(X), self._crossfit.knows(X))
+        X = self._checked(X)
+        known = self._crossfit.folds.find(X) >= 0
+        return self._calibration.p_values(-self._crossfit.distances(X), known)
 
     def predict(self, X, fdr=None) -> np.ndarray:
         """Return which rows of X are anomalies.
@@ -568,16 +530,15 @@ class AutoencoderAnomalyDetector(
         Notes
         -----
         Integrated gradients of the score along the line from `centre_` to the row, with sixteen
-        nodes; for a net without hidden layers they are the terms of the squared Mahalanobis
-        distance. What quadrature and the score of `centre_` itself leave over is spread in
-        proportion. The cost is that of sixteen forward and backward passes over X.
+        nodes and as many passes over X. What quadrature and the score of `centre_` itself leave
+        over is spread in proportion.
 
         References
         ----------
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
-        check_is_fitted(self)
-        contributions = -self._crossfit.contributions(self._check(X), self.centre_)
+        rows = self._checked(X)
+        contributions = -self._crossfit.contributions(rows, self.centre_)
         if keep_shape and self.input_shape is not None:
             return contributions.reshape(-1, *self.input_shape)
         library = type(X).__module__.partition(".")[0]
@@ -589,20 +550,15 @@ class AutoencoderAnomalyDetector(
 
     # -- scikit-learn's protocols ----------------------------------------------------------------
 
-    def _check(self, X):
+    def _checked(self, X):
+        check_is_fitted(self)
         return check_rows(self, X, self._accepted())
 
     def _accepted(self):
-        """Return which rows are taken: what a row has not, its score leaves out.
-
-        But a sequence's end is no entry to complete, and sparse rows have no residual.
-        """
+        # A sequence's end is no entry to complete, and sparse rows have no residual.
         allowed = accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
         allowed.sparse = allowed.padding = False
         return allowed
 
     def __sklearn_tags__(self):
         return self._accepted().enter(super().__sklearn_tags__())
-
-    def __sklearn_is_fitted__(self):
-        return "offset_" in vars(self)

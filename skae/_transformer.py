@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,6 +18,7 @@ from ._utils.sklearn import _check_sample_weight, _fit_context
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
+    check_codes,
     check_rows,
     check_sizes,
     check_weighted_rows,
@@ -30,7 +31,7 @@ from .optimizers import Optimizer
 from .penalties import EncodedBatch, Penalty
 from .schedules import Schedule
 
-# A mixture of at most so many normal distributions, each of at least so many codes.
+# A mixture has at most so many normal distributions, each of at least so many codes.
 _MOST_COMPONENTS, _FEWEST_CODES = 10, 20
 
 
@@ -60,22 +61,20 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     n_components : int, float or None, default=2
         Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
-        variance. None: ``min(n_samples, n_features)``, as PCA, where equal rows count once. A code
-        wider than that is allowed: PCA fills the first components and the rest start at random.
+        variance. None: ``min(n_samples, n_features)``, where equal rows count once. In a wider code
+        PCA fills the first components and the rest start at random.
     architecture : str, Architecture, type or tuple, default="dense"
         A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
         ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
         `skae.architectures.Module`, and a pair of modules, for `skae.architectures.Pair`.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
-        Widths of the encoder's hidden layers, from input to code; the decoder mirrors them. Units,
-        channels of a convolutional net, units of a recurrent one. "auto": the architecture's
-        ``default_sizes``, (256, 128) for a dense net.
+        Units or channels of the encoder's hidden layers, from input to code; the decoder mirrors
+        them. "auto": the architecture's ``default_sizes``, (256, 128) for a dense net.
     activation : str, default="silu"
         A name in `skae.architectures.ACTIVATIONS`.
     input_shape : tuple of int or None, default=None
         Shape of one sample: an image's (H, W) or (C, H, W), a sequence's (T,) or (T, F). Where it
-        is given, ``fit``, ``transform`` and the
-        others also take arrays of shape ``(n_samples, *input_shape)``; what they return is 2-D.
+        is given, arrays of shape ``(n_samples, *input_shape)`` are taken too; results are 2-D.
     penalty : str, Penalty or None, default=None
         What is asked of the codes beside a good reconstruction: a name in
         `skae.penalties.PENALTIES`, or an object with its own parameters.
@@ -103,8 +102,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Share of each step's rows, those with the largest losses, that count a hundredth in the
         step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
-        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows:
-        gradient descent proper.
+        Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows.
     max_iter : int or "auto", default="auto"
         Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 30
         where X has many rows, for about 16,000 steps.
@@ -115,23 +113,21 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         weights of the last epoch stay.
     validation_fraction : float, default=0.1
         Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
-        that is fewer. The start is PCA of all rows all the same.
+        that is fewer.
     n_iter_no_change : int, default=100
-        Epochs without a fall of the loss after which the training ends. With a rising and falling
-        learning rate the best epochs come late.
+        Epochs without a fall of the loss after which the training ends.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
-        Callbacks of skorch, or pairs of a name and one. The objects given are used, not copies.
-        See :ref:`skorch-net`.
+        The objects given are used, not copies; pairs of a name and one too. See :ref:`skorch-net`.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
         Whether ``fit`` is shared by the processes that ``torchrun`` or ``accelerate launch``
         started, each with the same X; needs accelerate. See :doc:`/distributed`.
     random_state : int, RandomState instance or None, default=None
-        Seed of the hidden layers, the held-out rows and the batches. The global generators of NumPy
-        and torch are neither read nor changed; None takes a fresh seed from the system.
+        Seed of the hidden layers, the held-out rows and the batches; None takes a fresh one from
+        the system. The global generators of NumPy and torch are neither read nor changed.
     verbose : int, default=0
         1: a progress bar. 2: a line an epoch.
 
@@ -139,8 +135,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     components_ : ndarray of shape (n_components, n_features)
         The loadings: the derivative of the reconstruction by the code, averaged over (at most 256)
-        training rows. PCA's where the start was kept, as at ``max_iter=0``. Computed when it is
-        first asked for, as it takes one derivative for each component.
+        training rows. PCA's where the start was kept. Computed when it is first asked for.
     mean_ : ndarray of shape (n_features,)
         Mean of the training rows.
     n_components_ : int
@@ -160,8 +155,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.
     net_ : skorch.NeuralNet
-        The skorch net that trained it, with a copy of the module in float32: its ``predict``
-        returns reconstructions of rows of X, and it can be trained on, saved and loaded. See
+        The skorch net that trained it, with a copy of the module in float32. See
         :ref:`skorch-net`.
     n_features_in_ : int
         Number of features of X.
@@ -175,45 +169,26 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Notes
     -----
-    Losses in `history_` are in the units inside: X centred and divided by the root of its mean
-    variance, so that predicting the mean has a squared error of 1.
-
     The promise about unseen rows is about the loss that is asked for. A `penalty` is a part of it,
-    and a `corruption` that denoises compares reconstructions of corrupted rows.
+    and a `corruption` that denoises compares reconstructions of corrupted rows. Losses in
+    `history_` are those of X centred and divided by the root of its mean variance, so that
+    predicting the mean has a squared error of 1.
 
     With ``loss="categorical_cross_entropy"`` X holds tokens, which the net sees as indicators:
-    `mean_` and `components_` have a column for each token at each position, and ``score`` is the
-    share of the tokens that are reconstructed.
+    `mean_` and `components_` have a column for each token at each position.
 
     Equal rows are merged into one with their summed weight, and the order of the rows is not used:
-    a weight of 2 is a row given twice and a weight of 0 a row left out, to the last bit, and a row
-    is never trained on and held out at once.
+    a weight of 2 is a row given twice and a weight of 0 a row left out, to the last bit. The same
+    seed gives the same bits at the same number of threads, and small nets give them at any.
 
-    X may be a NumPy array of any layout, a memory map, a pandas, polars or Arrow frame, a torch
-    tensor or dataset, or sparse. It is never copied whole: of an X that takes up more than 128 MiB
-    as float32, and of a sparse one, each batch is made when it is needed. ``inverse_transform`` and
-    ``reconstruct`` return dense arrays.
+    X may also be a memory map, a pandas, polars or Arrow frame, a torch tensor or dataset, or
+    sparse. It is never copied whole: see :doc:`/large_data`.
 
-    Entries that are NaN are missing. The loss leaves them out, and the net sees its own
-    reconstruction in their place, found by three repetitions from the mean on, as PCA imputes; the
-    start is the PCA of rows that are completed by it. In training, and to choose the epoch, as
-    large a share of the others is hidden, so that the net learns to fill gaps.
-    ``inverse_transform(transform(X))`` has a value for each. Only the tails of a recurrent net's
-    sequences are left as they are. See :doc:`/missing`.
-
-    A step of ``fit`` runs on one thread where it is small, and on as many as torch has
-    (``torch.get_num_threads()``, a process's part of the cores within a parallel search) where a
-    forward pass of a batch takes more than some thirty million multiplications. The same seed gives
-    the same bits at the same number of threads; for the smaller steps, at any. What is predicted
-    does not depend on the number of threads.
+    Entries that are NaN are missing: the loss leaves them out, and the net sees its own
+    reconstruction in their place. See :doc:`/missing`.
 
     An error in ``fit`` or ``partial_fit``, and Ctrl-C, leave the estimator as it was before the
     call.
-
-    ``partial_fit`` trains on its rows once, at half of `learning_rate`; the mean, the scale and the
-    start are those of the first call. What it predicts with is a running mean of the weights, most
-    of it over the last tenth of all its steps: it settles as the calls go on. It holds no rows out,
-    so the promise about unseen rows is ``fit``'s alone.
 
     References
     ----------
@@ -329,6 +304,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
         """Train on the rows of X once, starting as their PCA on the first call.
 
+        The learning rate is half of `learning_rate`, and the mean, the scale and the start are
+        those of the first call. What predicts is a running mean of the weights, which settles as
+        the calls go on. No rows are held out, so the promise about unseen rows is ``fit``'s alone.
+
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
@@ -351,8 +330,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._fit(X, sample_weight, one_pass=True)
 
     def _fit(self, X, sample_weight, one_pass):
-        """Fit to X from the start, from the last fit, or with one pass more."""
-        resumed = self.__sklearn_is_fitted__() and (one_pass or self.warm_start)
+        resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
             check_sizes(params)
@@ -379,24 +357,23 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.corruption_ = fitted.settings.corruption
         self.optimizer_ = fitted.settings.optimizer
         self.schedule_ = fitted.settings.schedule
+        self._n_features_out = self.n_components_
         return self
 
     @property
     def components_(self):
-        return self._of_fitted("model").components()
+        check_is_fitted(self)
+        return self._fitted.model.components()
 
     @property
     def module_(self):
-        return self._of_fitted("model").module
+        check_is_fitted(self)
+        return self._fitted.model.module
 
     @property
     def net_(self):
-        return self._of_fitted("net")
-
-    def _of_fitted(self, name):
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
-        return getattr(self._fitted, name)
+        check_is_fitted(self)
+        return self._fitted.net
 
     # -- rows to codes and back ------------------------------------------------------------------
 
@@ -413,8 +390,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         codes : ndarray of shape (n_samples, n_components)
             In X's own float type.
         """
-        check_is_fitted(self)
-        return self._fitted.model.encode(check_rows(self, X, self._accepted()))
+        X = self._checked(X)
+        return self._fitted.model.encode(X)
 
     def inverse_transform(self, X) -> np.ndarray:
         """Return the reconstructions that belong to codes.
@@ -435,12 +412,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             If the codes do not have ``n_components_`` columns.
         """
         check_is_fitted(self)
-        Z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if Z.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but {type(self).__name__} has n_components_="
-                f"{self.n_components_}."
-            )
+        Z = check_codes(self, X, self.n_components_)
         return self._fitted.model.decode(Z, self.n_features_in_)
 
     def reconstruct(self, X) -> np.ndarray:
@@ -457,8 +429,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
             NaN in the padding of shorter sequences.
         """
-        check_is_fitted(self)
-        return self._fitted.model.reconstruct(check_rows(self, X, self._accepted()))
+        X = self._checked(X)
+        return self._fitted.model.reconstruct(X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
@@ -475,28 +447,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         share : float
-            At most 1, which is best. Comparable with PCA through
-            `skae.metrics.explained_variance_scorer`. With
-            ``loss="categorical_cross_entropy"``, the share of the tokens that are reconstructed.
+            At most 1, which is best. `skae.metrics.explained_variance_scorer` is the same of PCA.
+            With ``loss="categorical_cross_entropy"``, the share of the tokens that are right.
         """
-        check_is_fitted(self)
+        X = self._checked(X)
         model = self._fitted.model
-        X = check_rows(self, X, self._accepted())
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if model.loss.discrete:
             right = np.where(np.isnan(X), np.nan, model.reconstruct(X) == X)
             return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
 
-        def blocks(reconstruct):
+        def blocks():
             for part in row_blocks(*X.shape):
-                rows = dense_rows(X, part)
-                weight = None if sample_weight is None else sample_weight[part]
-                yield rows.astype(np.float64, copy=False), reconstruct(rows), weight
+                yield dense_rows(X, part), None if sample_weight is None else sample_weight[part]
 
-        return metrics.explained_variance_of_blocks(
-            lambda: blocks(lambda rows: None), lambda: blocks(model.reconstruct)
-        )
+        return metrics.explained_variance_of_blocks(blocks, model.reconstruct)
 
     # -- generation ------------------------------------------------------------------------------
 
@@ -513,10 +479,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            The reconstructions of codes drawn from the prior, with a penalty that has one
-            ("variational", "adversarial", "mmd"); else from a mixture of at most ten normal
-            distributions, fitted to the codes of (at most 2,000) training rows. In float64, without
-            the noise that a likelihood would add.
+            The reconstructions, without noise, of codes drawn from the penalty's prior, if it has
+            one; else from a mixture of at most ten normal distributions, fitted to the codes of (at
+            most 2,000) training rows. In float64.
 
         Raises
         ------
@@ -562,9 +527,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if a.shape != b.shape:
             raise ValueError(f"a and b must have one shape, got {a.shape} and {b.shape}.")
         one = a.shape in ((self.n_features_in_,), tuple(self.input_shape or ()))
-        model, allowed = self._fitted.model, self._accepted()
-        ends = (check_rows(self, x[None] if one else x, allowed) for x in (a, b))
-        start, end = map(model.encode, ends)
+        model = self._fitted.model
+        start, end = (model.encode(self._checked(x[None] if one else x)) for x in (a, b))
         steps = np.linspace(0, 1, n_steps, dtype=start.dtype)[:, None]
         codes = (1 - steps) * start[:, None] + steps * end[:, None]
         path = model.decode(codes.reshape(-1, codes.shape[2]), self.n_features_in_)
@@ -599,9 +563,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         A squared error is a normal likelihood and an absolute error a Laplace one, each with the
         scale that the training rows have at the end of the fit.
         """
-        check_is_fitted(self)
+        X = self._checked(X)
         _check_count("n_draws", n_draws)
-
         model = self._fitted.model
 
         def bound(rows):
@@ -611,23 +574,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 found -= (~torch.isnan(x)).sum(1, dtype=x.dtype) * np.log(model.scale)
             return found[:, None]
 
-        X = check_rows(self, X, self._accepted())
         return model.map_rows(bound, X, 1, np.float64)[:, 0]
 
     # -- scikit-learn's protocols ----------------------------------------------------------------
+
+    def _checked(self, X):
+        check_is_fitted(self)
+        return check_rows(self, X, self._accepted())
 
     def _accepted(self):
         return accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
 
     def __sklearn_tags__(self):
         return self._accepted().enter(super().__sklearn_tags__())
-
-    def __sklearn_is_fitted__(self):
-        return "_fitted" in vars(self)
-
-    @property
-    def _n_features_out(self):
-        return self.n_components_
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -657,19 +616,15 @@ def _mixture(codes, random):
     return mixture.set_params(random_state=random)
 
 
-@torch.no_grad()
 def _lower_bound(model, x, n_draws):
-    """Return the evidence lower bound of each of some standardized rows, in units of these.
-
-    Every row gets the same draws of the standard normal distribution, so that its figure does not
-    depend on the rows beside it.
-    """
+    """Return the evidence lower bound of each of some standardized rows, in units of these."""
     module, penalty = model.module, model.penalty
     target = module.target(x)
     total = torch.zeros(len(x), dtype=x.dtype)
     batch = EncodedBatch.of(module.complete(x), module, None)
     normal = torch.Generator().manual_seed(0)
     for _ in range(n_draws):
+        # The same for every row, whose bound then does not depend on the rows beside it.
         row = torch.randn(1, module.n_components, generator=normal, dtype=x.dtype)
         batch.noise = lambda *shape, row=row: row.expand(shape)
         eta = module.decode(penalty.draw(batch))

@@ -85,30 +85,28 @@ def inverse_column_transform(transformer, X):
 
 
 def _positions(columns, names, n_features):
-    """Return the positions of a transformer's columns in the table.
-
-    The columns may be given in any way that `ColumnTransformer` allows.
-    """
+    """Return the positions of a transformer's columns, given in any way, in the table."""
     every = np.arange(n_features)
-    if isinstance(columns, slice) and isinstance(columns.start or columns.stop, str):
-        # A slice of names includes its end.
-        first = 0 if columns.start is None else list(names).index(columns.start)
-        last = n_features - 1 if columns.stop is None else list(names).index(columns.stop)
-        return every[first : last + 1 : columns.step]
     if isinstance(columns, UserList):
         columns = columns.data  # a list of scikit-learn 1.6 that warns when its entries are read
-    if not isinstance(columns, slice):
-        columns = np.atleast_1d(columns)
-        if not len(columns):
-            return every[:0]
-        if columns.dtype.kind not in "biu":
-            return np.array([list(names).index(name) for name in columns])
-    return every[columns]
+    is_slice = isinstance(columns, slice)
+    entries = [columns.start, columns.stop] if is_slice else np.atleast_1d(columns)
+    if any(isinstance(entry, str) for entry in entries):
+        import pandas
+
+        # A slice of names includes its end.
+        return np.atleast_1d(pandas.Series(every, index=names).loc[columns])
+    if is_slice:
+        return every[columns]
+    return every[entries] if len(entries) else every[:0]
 
 
 def _inverse(transformer, X, who):
     """Return the input of a transformer whose output is X; errors name it by `who`."""
-    if isinstance(transformer, str) or _only_fills(transformer):
+    only_fills = type(transformer).__module__.startswith("sklearn.impute") and not getattr(
+        transformer, "add_indicator", True
+    )
+    if only_fills or isinstance(transformer, str):
         return X  # "passthrough"
     if isinstance(transformer, Pipeline):
         for _, step in reversed(transformer.steps):
@@ -132,18 +130,8 @@ def _inverse(transformer, X, who):
     return transformer.inverse_transform(X)
 
 
-def _only_fills(transformer):
-    """Return whether a transformer fills in missing values and does nothing else."""
-    return type(transformer).__module__.startswith("sklearn.impute") and not getattr(
-        transformer, "add_indicator", True
-    )
-
-
 def _most_probable(encoder, X):
-    """Return X with zeros where a dropped category is the most probable one of a row.
-
-    The probability of a dropped category is what the other categories leave to 1.
-    """
+    """Return X with zeros where a dropped category, which has the rest to 1, is most probable."""
     X, start = X.copy(), 0
     infrequent = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
     for i, (values, rare) in enumerate(zip(encoder.categories_, infrequent, strict=True)):

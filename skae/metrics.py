@@ -12,10 +12,10 @@ def _check_pair(X, X_reconstructed, sample_weight):
     X = X.toarray() if sparse.issparse(X) else X
     X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
     X_reconstructed = check_array(X_reconstructed, dtype=np.float64, ensure_all_finite="allow-nan")
-    if X.shape != X_reconstructed.shape:
+    shape = X_reconstructed.shape
+    if X.shape != shape:
         raise ValueError(
-            f"X and X_reconstructed must have the same shape, got {X.shape} and "
-            f"{X_reconstructed.shape}."
+            f"X and X_reconstructed must have the same shape, got {X.shape} and {shape}."
         )
     check_consistent_length(X, sample_weight)
     if sample_weight is not None and not np.sum(sample_weight) > 0:
@@ -26,39 +26,28 @@ def _check_pair(X, X_reconstructed, sample_weight):
 
 
 def _mean(function, blocks):
-    """Return the weighted mean of each feature's values over the rows where X is not missing.
+    """Return the weighted mean of each feature's values, or 0 where all rows miss the feature.
 
-    The mean of a feature that is missing in all rows is 0. `blocks` returns an iterable of blocks
-    of rows of X, other arrays that belong to them, and their weights. `function` computes the
-    values from a block and the other array.
+    `function` computes the values from rows of X. See `explained_variance_of_blocks`.
     """
     total = count = 0.0
-    for X, other, weight in blocks():
+    for X, weight in blocks():
         observed = ~np.isnan(X)
         counts = observed * (1.0 if weight is None else np.asarray(weight)[:, None])
-        total = total + (np.where(observed, function(X, other), 0) * counts).sum(0)
+        total = total + (np.where(observed, function(X), 0) * counts).sum(0)
         count = count + counts.sum(0)
     return total / np.where(count > 0, count, 1)
 
 
-def explained_variance_of_blocks(rows, rows_and_reconstructions):
+def explained_variance_of_blocks(blocks, reconstruct):
     """Return the explained variance of rows that come in blocks.
 
-    Parameters
-    ----------
-    rows, rows_and_reconstructions : callable
-        Called without arguments, each returns an iterable of blocks. A block is a tuple of rows,
-        their reconstruction, and their weights or None. The blocks of the first have None for the
-        reconstruction.
-
-    Returns
-    -------
-    explained_variance : float
-        See `explained_variance`.
+    `blocks` is called without arguments and returns an iterable of pairs of rows and their weights
+    or None. `reconstruct` returns the reconstruction of such rows.
     """
-    mean = _mean(lambda X, _: X, rows)
-    variance = _mean(lambda X, _: (X - mean) ** 2, rows).sum()
-    error = _mean(lambda X, rebuilt: (X - rebuilt) ** 2, rows_and_reconstructions).sum()
+    mean = _mean(lambda X: X.astype(np.float64), blocks)
+    variance = _mean(lambda X: (X - mean) ** 2, blocks).sum()
+    error = _mean(lambda X: np.subtract(X, reconstruct(X), dtype=np.float64) ** 2, blocks).sum()
     if variance == 0:
         return float(error == 0)
     return float(1 - error / variance)
@@ -135,15 +124,14 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     0.5
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
-    block = [(X, X_reconstructed, sample_weight)]
-    return explained_variance_of_blocks(lambda: block, lambda: block)
+    return explained_variance_of_blocks(lambda: [(X, sample_weight)], lambda _: X_reconstructed)
 
 
 def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float:
     """Score a fitted transformer by the variance that its reconstruction explains.
 
-    It works for all transformers with ``inverse_transform``, for example PCA, skae's transformer or
-    a Pipeline of transformers. Pass it as ``scoring`` to a search or to ``cross_val_score``.
+    It works for PCA, skae's transformer, a Pipeline of transformers and the like. Pass it as
+    ``scoring`` to a search or to ``cross_val_score``.
 
     Parameters
     ----------
@@ -172,6 +160,5 @@ def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float
     >>> scores.shape
     (5,)
     """
-    return explained_variance(
-        X, estimator.inverse_transform(estimator.transform(X)), sample_weight=sample_weight
-    )
+    reconstructed = estimator.inverse_transform(estimator.transform(X))
+    return explained_variance(X, reconstructed, sample_weight)

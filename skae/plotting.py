@@ -13,17 +13,18 @@ __all__ = [
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
 
 
-def _axes(ax):
-    """Return the axes to draw on: those given, or the axes of a new figure."""
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError(
-            "Plots need matplotlib: install it with pip install 'skae[plot]'."
-        ) from None
-    return pyplot.subplots(layout="constrained")[1]
+def _draw_on(display, ax):
+    """Give a display the axes to draw on, those of a new figure where ax is None."""
+    if ax is None:
+        try:
+            from matplotlib import pyplot
+        except ImportError:
+            raise ImportError(
+                "Plots need matplotlib: install it with pip install 'skae[plot]'."
+            ) from None
+        ax = pyplot.subplots(layout="constrained")[1]
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
 
 
 class TrainingHistoryDisplay:
@@ -38,10 +39,8 @@ class TrainingHistoryDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     lines_ : list of matplotlib Line2D
         The lines of the losses.
 
@@ -89,7 +88,7 @@ class TrainingHistoryDisplay:
         self : TrainingHistoryDisplay
             The display with its picture.
         """
-        self.ax_ = _axes(ax)
+        ax = _draw_on(self, ax)
         epochs = [row["epoch"] for row in self.history]
         self.lines_ = []
         for key, colour, label in (
@@ -98,13 +97,12 @@ class TrainingHistoryDisplay:
         ):
             if key in self.history[0]:
                 losses = [row[key] for row in self.history]
-                self.lines_ += self.ax_.plot(epochs, losses, color=colour, label=label)
+                self.lines_ += ax.plot(epochs, losses, color=colour, label=label)
         start = self.history[0].get("valid_loss", self.history[0]["train_loss"])
-        self.ax_.axhline(start, color=_BLUE, linestyle="--", label="the start (PCA)")
-        self.ax_.axvline(self.best_iter, color=_GREY, linestyle=":", label="epoch kept")
-        self.ax_.set(xlabel="epoch", ylabel="loss", title="Training history", yscale="log")
-        self.ax_.legend(frameon=False)
-        self.figure_ = self.ax_.figure
+        ax.axhline(start, color=_BLUE, linestyle="--", label="the start (PCA)")
+        ax.axvline(self.best_iter, color=_GREY, linestyle=":", label="epoch kept")
+        ax.set(xlabel="epoch", ylabel="loss", title="Training history", yscale="log")
+        ax.legend(frameon=False)
         return self
 
 
@@ -122,10 +120,8 @@ class CodeDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     scatters_ : list of matplotlib PathCollection
         The points, one collection for each class.
 
@@ -180,25 +176,24 @@ class CodeDisplay:
         self : CodeDisplay
             The display with its picture.
         """
-        self.ax_ = _axes(ax)
+        ax = _draw_on(self, ax)
         first = self.codes[:, 0]
         second = self.codes[:, 1] if self.codes.shape[1] > 1 else np.arange(len(first))
         y = None if self.y is None else np.asarray(self.y)
         style = {"s": 9, "alpha": 0.8, "linewidths": 0}
         if y is None:
-            self.scatters_ = [self.ax_.scatter(first, second, color=_BLUE, **style)]
+            self.scatters_ = [ax.scatter(first, second, color=_BLUE, **style)]
         elif len(np.unique(y)) <= 10:
             self.scatters_ = [
-                self.ax_.scatter(first[y == c], second[y == c], label=str(c), **style)
+                ax.scatter(first[y == c], second[y == c], label=str(c), **style)
                 for c in np.unique(y)
             ]
-            self.ax_.legend(frameon=False, fontsize="small", markerscale=2, ncols=2)
+            ax.legend(frameon=False, fontsize="small", markerscale=2, ncols=2)
         else:
-            self.scatters_ = [self.ax_.scatter(first, second, c=y, cmap="viridis", **style)]
-            self.ax_.figure.colorbar(self.scatters_[0], ax=self.ax_, label="target")
+            self.scatters_ = [ax.scatter(first, second, c=y, cmap="viridis", **style)]
+            self.figure_.colorbar(self.scatters_[0], ax=self.ax_, label="target")
         label = "component 2" if self.codes.shape[1] > 1 else "row"
-        self.ax_.set(xlabel="component 1", ylabel=label, title=self.title)
-        self.figure_ = self.ax_.figure
+        ax.set(xlabel="component 1", ylabel=label, title=self.title)
         return self
 
 
@@ -215,10 +210,8 @@ class ReconstructionDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     image_ : matplotlib AxesImage
         All images, joined to one.
 
@@ -283,29 +276,23 @@ class ReconstructionDisplay:
         self : ReconstructionDisplay
             The display with its picture.
         """
-        self.ax_ = _axes(ax)
+        ax = _draw_on(self, ax)
         height, width = self.image_shape
         titles, rows = zip(*self.rows.items(), strict=True)
         limits = {"vmin": rows[0].min(), "vmax": rows[0].max()}
-        # A border of NaN, which is not drawn, separates the images.
-        strips = [
-            np.hstack(
-                np.pad(
-                    images.reshape(-1, height, width).astype(float),
-                    ((0, 0), (1, 1), (1, 1)),
-                    constant_values=np.nan,
-                )
-            )
-            for images in rows
-        ]
-        self.image_ = self.ax_.imshow(np.vstack(strips), cmap="gray_r", **limits)
+        strips = []
+        for images in rows:
+            images = images.reshape(-1, height, width).astype(float)
+            # A border of NaN, which is not drawn, separates the images.
+            border = ((0, 0), (1, 1), (1, 1))
+            strips.append(np.hstack(np.pad(images, border, constant_values=np.nan)))
+        self.image_ = ax.imshow(np.vstack(strips), cmap="gray_r", **limits)
         middles = (np.arange(len(strips)) + 0.5) * (height + 2) - 0.5
-        self.ax_.set_yticks(middles, titles)
-        self.ax_.set_xticks([])
-        self.ax_.tick_params(length=0)
-        self.ax_.spines[:].set_visible(False)
-        self.ax_.set_title("Held-out images and their reconstructions")
-        self.figure_ = self.ax_.figure
+        ax.set_yticks(middles, titles)
+        ax.set_xticks([])
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_title("Held-out images and their reconstructions")
         return self
 
 
@@ -321,10 +308,8 @@ class ComponentErrorDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        The axes with the picture.
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
     lines_ : list of matplotlib Line2D
         The lines of the mean errors.
     bands_ : list of matplotlib PolyCollection
@@ -355,25 +340,20 @@ class ComponentErrorDisplay:
         self : ComponentErrorDisplay
             The display with its picture.
         """
-        self.ax_ = _axes(ax)
+        ax = _draw_on(self, ax)
+        widths = self.n_components
         self.lines_, self.bands_ = [], []
         for (title, errors), colour in zip(self.errors.items(), (_BLUE, _ORANGE), strict=False):
             mean = errors.mean(1)
-            self.lines_ += self.ax_.plot(
-                self.n_components, mean, color=colour, marker="o", label=title
-            )
-            self.bands_.append(
-                self.ax_.fill_between(
-                    self.n_components, errors.min(1), errors.max(1), color=colour, alpha=0.2, lw=0
-                )
-            )
-        self.ax_.set(
+            low, high = errors.min(1), errors.max(1)
+            self.lines_ += ax.plot(widths, mean, color=colour, marker="o", label=title)
+            self.bands_.append(ax.fill_between(widths, low, high, color=colour, alpha=0.2, lw=0))
+        ax.set(
             xlabel="number of components",
             ylabel="mean squared error of a held-out entry",
             title="Held-out error (line: mean; band: all folds)",
-            xticks=list(self.n_components),
+            xticks=list(widths),
             yscale="log",
         )
-        self.ax_.legend(frameon=False)
-        self.figure_ = self.ax_.figure
+        ax.legend(frameon=False)
         return self

@@ -1,10 +1,4 @@
-"""Scorings: how far a row is from the training rows, measured by its code and its residual.
-
-A scoring learns the location and the covariance of the codes and residuals of the training rows,
-and measures the distance of a row from that location. Anomalies among the training rows must not
-distort the estimates. They are therefore computed from the rows with the smallest distances only,
-and the computation is repeated until the choice of these rows no longer changes.
-"""
+"""Scorings: how far a row is from the training rows, measured by its code and its residual."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -27,7 +21,7 @@ __all__ = [
     "Whitened",
 ]
 
-# The choice of the nearest rows nearly always stops changing after fewer repetitions.
+# The choice of the nearest rows nearly always stops changing after fewer steps.
 _MAX_STEPS = 10
 # Eigenvalues below this fraction of the mean eigenvalue are rounding errors.
 _MIN_EIGENVALUE_RATIO = 1e-6
@@ -42,12 +36,12 @@ class Residuals:
     Parameters
     ----------
     code : Tensor of shape (n, n_components)
-        The codes of the rows.
+        The codes.
     residual : Tensor of shape (n, n_features)
-        The standardized rows minus their reconstructions. Standardized rows are centred and
-        divided by one scale for all features. The residual of a missing entry is zero.
+        The rows, centred and divided by one scale for all features, minus their reconstructions.
+        The residual of a missing entry is zero.
     loss : Tensor of shape (n,)
-        The reconstruction losses of the rows.
+        The reconstruction losses.
 
     Examples
     --------
@@ -67,9 +61,8 @@ class Residuals:
 class Scoring(Strategy):
     """Base class of the anomaly scores.
 
-    A subclass defines `distance`, and `fit` if it learns something from the training rows. What
-    `fit` learns is stored as NumPy arrays and plain numbers in attributes that end in an
-    underscore.
+    A subclass defines `distance`, and `fit` if it learns something from the training rows, as NumPy
+    arrays and plain numbers in attributes that end in an underscore.
     """
 
     def fit(self, residuals, weight):
@@ -106,17 +99,10 @@ def _nearest_rows(distance, weight, fraction):
     """Return a mask of the nearest rows that together have this fraction of the total weight."""
     order = np.argsort(distance, kind="stable")
     cumulative = np.cumsum(weight[order])
+    last = np.searchsorted(cumulative, fraction * cumulative[-1] * (1 - 1e-12))
     nearest = np.zeros(len(order), dtype=bool)
-    nearest[order[: 1 + np.searchsorted(cumulative, fraction * cumulative[-1] * (1 - 1e-12))]] = (
-        True
-    )
+    nearest[order[: last + 1]] = True
     return nearest
-
-
-def _weighted_median(values, weight):
-    order = np.argsort(values)
-    cumulative = np.cumsum(weight[order])
-    return values[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
 
 
 def _scale_of(features, weight):
@@ -127,75 +113,48 @@ def _scale_of(features, weight):
     return np.where(constant, 1.0, deviation)
 
 
-def _diagonal_covariance(features):
-    return np.diag((features**2).mean(0))
-
-
-def _shrunk_covariance(features):
-    if len(features) == 1:
-        return _diagonal_covariance(features)
-    return ledoit_wolf(features, assume_centered=True)[0]
-
-
-def _location_and_whitening(features, weight, fraction, covariance):
-    """Return the location of the nearest rows and the matrix that whitens them.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, p)
-        Each column has a standard deviation of 1 or is constant.
-    weight : ndarray of shape (n,)
-    fraction : float
-        The fraction of the rows that are the nearest ones.
-    covariance : callable
-        Estimates a covariance matrix from centred rows.
-
-    Returns
-    -------
-    location : ndarray of shape (p,)
-    whitening : ndarray of shape (p, p)
-        The distance of a row is the squared norm of ``(x - location) @ whitening``. The matrix is
-        scaled so that the median distance of all rows is the median of a chi-squared distribution.
-        Its degrees of freedom are the number of directions in which the rows vary.
-    """
-    nearest = np.ones(len(features), dtype=bool)
-    for step in range(_MAX_STEPS):
-        rows, counts = features[nearest], weight[nearest]
-        location = np.average(rows, axis=0, weights=counts)
-        # In a second moment a row of weight w is the same as the row times the square root of w.
-        scaled = (rows - location) * np.sqrt(counts / counts.mean())[:, None]
-        variance, vectors = np.linalg.eigh(covariance(scaled))
-        smallest = max(_MIN_EIGENVALUE_RATIO * variance.mean(), _MIN_EIGENVALUE)
-        whitening = vectors / np.sqrt(np.maximum(variance, smallest))
-        distance = (((features - location) @ whitening) ** 2).sum(1)
-        before, nearest = nearest, _nearest_rows(distance, weight, fraction)
-        if step > 0 and (nearest == before).all():
-            break
-    median = _weighted_median(distance, weight)
-    rank = max(1, int((variance > smallest).sum()))
-    if median > 0:
-        whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
-    return location, whitening
-
-
 class _MahalanobisBase(Scoring):
-    """A squared Mahalanobis distance of what `_features` returns."""
+    """A squared Mahalanobis distance of what a subclass's `_features` returns.
 
-    _covariance = staticmethod(_shrunk_covariance)
+    Anomalies must not distort the location and the covariance. They are therefore computed from the
+    rows with the smallest distances, until the choice of these rows no longer changes.
+    """
+
     _parameter_constraints: dict = {"support_fraction": [Interval(Real, 0, 1, closed="right")]}
 
     def __init__(self, support_fraction=0.6):
         self.support_fraction = support_fraction
 
-    def _features(self, residuals):
-        raise NotImplementedError
+    def _covariance(self, features):
+        if len(features) == 1:
+            return np.diag(features[0] ** 2)
+        return ledoit_wolf(features, assume_centered=True)[0]
 
     def fit(self, residuals, weight):
         features = self._features(residuals).numpy()
         scale = _scale_of(features, weight)
-        location, whitening = _location_and_whitening(
-            features / scale, weight, self.support_fraction, self._covariance
-        )
+        features = features / scale
+        nearest = np.ones(len(features), dtype=bool)
+        for step in range(_MAX_STEPS):
+            rows, counts = features[nearest], weight[nearest]
+            location = np.average(rows, axis=0, weights=counts)
+            # In a second moment a row of weight w is the same as the row times the root of w.
+            scaled = (rows - location) * np.sqrt(counts / counts.mean())[:, None]
+            variance, vectors = np.linalg.eigh(self._covariance(scaled))
+            smallest = max(_MIN_EIGENVALUE_RATIO * variance.mean(), _MIN_EIGENVALUE)
+            whitening = vectors / np.sqrt(np.maximum(variance, smallest))
+            distance = (((features - location) @ whitening) ** 2).sum(1)
+            before, nearest = nearest, _nearest_rows(distance, weight, self.support_fraction)
+            if step > 0 and (nearest == before).all():
+                break
+        # The median distance becomes that of a chi-squared distribution, with as many degrees of
+        # freedom as there are directions in which the rows vary.
+        order = np.argsort(distance)
+        cumulative = np.cumsum(weight[order])
+        median = distance[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
+        if median > 0:
+            rank = max(1, int((variance > smallest).sum()))
+            whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
         self.location_ = location * scale
         self.whitening_ = whitening / scale[:, None]
 
@@ -222,10 +181,9 @@ class Mahalanobis(_MahalanobisBase, name="mahalanobis"):
 
     Notes
     -----
-    The search for the nearest rows starts from all rows. It finds the normal rows where the
-    anomalies are scattered. Anomalies that form a dense cluster of a quarter of the rows or more
-    can be taken for normal rows. Searches that start from the medians, or that take the better of
-    two starts, avoid that but ranked real anomalies worse.
+    The search for the nearest rows starts from all rows. Anomalies that form a dense cluster of a
+    quarter of the rows or more can be taken for normal rows. Searches that start from the medians,
+    or that take the better of two starts, avoid that but ranked real anomalies worse.
 
     The covariance is shrunk (Ledoit-Wolf), so that it can be inverted if there are fewer rows than
     features or if features are constant. It is scaled so that the median distance of the training
@@ -256,8 +214,7 @@ class Latent(_MahalanobisBase, name="latent"):
     Parameters
     ----------
     support_fraction : float, default=0.6
-        The fraction of the training rows, those with the smallest distances, that the mean and the
-        covariance are estimated from.
+        As for `Mahalanobis`.
 
     Attributes
     ----------
@@ -283,8 +240,7 @@ class Whitened(_MahalanobisBase, name="whitened"):
     Parameters
     ----------
     support_fraction : float, default=0.6
-        The fraction of the training rows, those with the smallest distances, that the means and
-        the standard deviations are estimated from.
+        As for `Mahalanobis`.
 
     Attributes
     ----------
@@ -300,7 +256,8 @@ class Whitened(_MahalanobisBase, name="whitened"):
     Whitened(support_fraction=0.9)
     """
 
-    _covariance = staticmethod(_diagonal_covariance)
+    def _covariance(self, features):
+        return np.diag((features**2).mean(0))
 
     def _features(self, residuals):
         return residuals.residual

@@ -7,18 +7,7 @@ _N_NODES = 16
 
 
 def mean_row(rows, weight):
-    """Return the weighted mean of rows, over what is there: what attributions compare with.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n, n_features)
-    weight : ndarray of shape (n,)
-
-    Returns
-    -------
-    mean : ndarray of shape (n_features,)
-        0 for a feature that no row has.
-    """
+    """Return the weighted mean of rows without NaN, and 0 for a feature that no row has."""
     if not np.isnan(rows).any():
         return np.average(rows, axis=0, weights=weight)
     return np.ma.average(np.ma.masked_invalid(rows), axis=0, weights=weight).filled(0.0)
@@ -27,21 +16,10 @@ def mean_row(rows, weight):
 def integrated_gradients(function, x, baseline):
     """Return what each feature contributes to ``function(x)``, by integrated gradients.
 
-    The gradient is integrated along the straight line from the baseline. The sum over the features
-    is the function's rise along the line, and for a quadratic function of a linear net the
-    contributions are the classical decomposition of the squared Mahalanobis distance.
-
-    Parameters
-    ----------
-    function : callable
-        Maps rows to one number each.
-    x, baseline : Tensor of shape (n, n_features)
-
-    Returns
-    -------
-    contributions : Tensor of shape (n, n_features)
-        Their sum is ``function(x)``: what the quadrature and the baseline leave is spread in
-        proportion to the absolute contributions.
+    The gradient is integrated along the straight line from the baseline to x. Contributions add up
+    to ``function(x)``, one number for each row: what the quadrature and the baseline leave is
+    spread in proportion to them. For a quadratic function of a linear net they are the classical
+    decomposition of the squared Mahalanobis distance.
     """
     nodes, weights = np.polynomial.legendre.leggauss(_N_NODES)
     gradient = torch.zeros_like(x)

@@ -1,5 +1,7 @@
 """What is known of the training rows' scores: thresholds and p-values."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 # Rows of a stream that are kept.
@@ -8,43 +10,32 @@ _RECENT = 4096
 _APART = 1e-8
 
 
-class RecentRows:
-    """The last rows of a stream, to calibrate on."""
+class RecentRows(NamedTuple):
+    """The last distinct rows of a stream, to calibrate on, and how often each counts."""
 
-    def __init__(self):
-        self.rows, self.weight = None, None
+    rows: np.ndarray
+    weight: np.ndarray
 
-    def add(self, rows, weight, generator):
-        """Add distinct rows and return those that are kept, with their weights."""
+    @classmethod
+    def after(cls, previous, rows, weight, generator):
+        """Return what is kept where new rows follow the previous ones, which may be None."""
         # They come sorted by value; what is cut off must be any of the oldest.
         order = generator.permutation(len(rows))
         rows, weight = rows[order], weight[order]
-        if self.rows is not None:
-            rows = np.concatenate([self.rows, rows])
-            weight = np.concatenate([self.weight, weight])
-        self.rows, self.weight = rows[-_RECENT:], weight[-_RECENT:]
-        return self.rows, self.weight
+        if previous is not None:
+            rows = np.concatenate([previous.rows, rows])
+            weight = np.concatenate([previous.weight, weight])
+        return cls(rows[-_RECENT:], weight[-_RECENT:])
 
 
 class Calibration:
-    """Scores of rows that were not trained on, and how often each counts.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n,)
-        Higher is more normal.
-    weight : ndarray of shape (n,)
-    """
+    """Scores of rows that were not trained on, higher being more normal, and their weights."""
 
     def __init__(self, scores, weight):
         order = np.argsort(scores, kind="stable")
         self.scores = scores[order]
         self.reached = np.cumsum(weight[order])
-
-    @property
-    def total(self):
-        """The weight of all rows."""
-        return self.reached[-1]
+        self.total = self.reached[-1]
 
     def threshold(self, fraction):
         """Return a threshold below which this fraction of the rows lies, or a little less.
@@ -67,11 +58,7 @@ class Calibration:
     def p_values(self, scores, known):
         """Return the fraction of rows, each judged one included, that score as low or lower.
 
-        Parameters
-        ----------
-        scores : ndarray of shape (n,)
-        known : ndarray of shape (n,), bool
-            Whether a judged row is one of these rows, and so counted already.
+        `known` says of each judged row whether it is one of these rows, and so counted already.
         """
         # A training row is one of these rows, whatever the rounding of its score.
         at = np.searchsorted(self.scores, scores + _APART * np.abs(scores), side="right")

@@ -1,6 +1,7 @@
 """Autoencoders trained on a fold each; a row is scored by those that were not trained on it."""
 
 import copy
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -12,52 +13,24 @@ from .._utils.torch import limit_threads, map_blocks
 from ..scorings import Residuals, Scoring
 from .attribution import integrated_gradients
 
-# Rows that a net scores at once: what keeps its layers in the cache.
-_CHUNK = 4096
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-# Rows whose bits are mixed at once.
-_KEYED_ROWS = 4096
-
-
-def _mix(bits):
-    """Return the bits mixed, by the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
-    bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
-    return bits ^ (bits >> np.uint64(31))
+# Rows that are hashed at once, or scored at once by a net, whose layers then stay in the cache.
+_BLOCK_ROWS = 4096
 
 
 def row_keys(X):
-    """Return a 64-bit key of each row's values, equal for equal rows.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n, n_features)
-        Compared as float64.
-
-    Returns
-    -------
-    keys : ndarray of shape (n,), uint64
-    """
+    """Return a 64-bit key of each row's values in float64, equal for equal rows."""
     keys = np.empty(len(X), np.uint64)
-    columns = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
-    for start in range(0, len(X), _KEYED_ROWS):
-        part = slice(start, start + _KEYED_ROWS)
+    for part in row_blocks(*X.shape, _BLOCK_ROWS):
         # Adding zero turns -0.0 into 0.0. NaN has many bits, too.
         values = np.ascontiguousarray(X[part], dtype=np.float64) + 0.0
         values[np.isnan(values)] = np.nan
-        bits = values.view(np.uint64)
-        keys[part] = _mix(_mix(bits ^ columns).sum(axis=1, dtype=np.uint64))
+        digests = [blake2b(row, digest_size=8).digest() for row in values]
+        keys[part] = np.frombuffer(b"".join(digests), np.uint64)
     return keys
 
 
 class Folds:
-    """Which fold each training row is in; rows are recognised by a hash of their values.
-
-    Parameters
-    ----------
-    n_folds : int
-    """
+    """Which fold each training row is in; rows are recognised by a hash of their values."""
 
     def __init__(self, n_folds):
         self.n_folds = n_folds
@@ -87,21 +60,7 @@ class Folds:
 
 
 class CrossFit:
-    """Autoencoders and their scorings, one of each a fold.
-
-    Parameters
-    ----------
-    n_folds : int
-    generator : numpy.random.Generator
-        Draws the folds and the seeds.
-
-    Attributes
-    ----------
-    fits : list of Fitted
-        Each trained on the rows of its own fold.
-    scorings : list of Scoring
-        Each fitted to the same rows as the net it belongs to.
-    """
+    """Autoencoders and their scorings, one of each a fold; the generator draws folds and seeds."""
 
     def __init__(self, n_folds, generator):
         self.generator = generator
@@ -112,17 +71,10 @@ class CrossFit:
         self.scorings = []
 
     def train(self, rows, weight, params, one_pass):
-        """Train each net on the rows of its fold.
+        """Train each net on its fold of distinct rows.
 
-        Parameters
-        ----------
-        rows : ndarray of shape (n, n_features)
-            Distinct rows.
-        weight : ndarray of shape (n,)
-        params : callable
-            Returns the nets' parameters for a number of rows.
-        one_pass : bool
-            Whether to go on with one pass over the rows.
+        `params` returns the parameters of a net for a number of rows. `one_pass` lets the nets go
+        on with one pass over the rows.
         """
         folds = self.folds.add(rows, self.generator)
         for fold, (previous, seed) in enumerate(zip(self.fits, self.seeds, strict=True)):
@@ -156,25 +108,16 @@ class CrossFit:
                 own[:] = True
             some = rows[own]
             with torch.no_grad():
-                blocks = row_blocks(*some.shape, _CHUNK)
+                blocks = row_blocks(*some.shape, _BLOCK_ROWS)
                 parts = [_residuals(fit.model, some[part]) for part in blocks]
-            fitted = resolve(Scoring, scoring)
             names = ("code", "residual", "loss")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
+            fitted = resolve(Scoring, scoring)
             fitted.fit(Residuals(*joined), weight[own])
             self.scorings.append(fitted)
 
     def distances(self, X):
-        """Return how unusual rows are: the mean over the nets not trained on the row.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n, n_features)
-
-        Returns
-        -------
-        distances : ndarray of shape (n,)
-        """
+        """Return how unusual each row is: the mean over the nets not trained on it."""
         total = np.zeros(len(X))
         for model, scoring, weight in self._weighted(X):
 
@@ -182,46 +125,22 @@ class CrossFit:
                 rows = np.ascontiguousarray(X[part], dtype=np.float64)
                 total[part] += weight[part] * scoring.distance(_residuals(model, rows)).numpy()
 
-            map_blocks(add, row_blocks(*X.shape, _CHUNK), len(X) * model.n_weights)
+            map_blocks(add, row_blocks(*X.shape, _BLOCK_ROWS), len(X) * model.n_weights)
         return total
 
     def contributions(self, X, centre):
-        """Return what each feature contributes to the distances: they sum to these.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n, n_features)
-        centre : ndarray of shape (n_features,)
-            The row that has nothing unusual.
-
-        Returns
-        -------
-        contributions : ndarray of shape (n, n_features)
-        """
+        """Return what each feature adds to the distances, beside a row with nothing unusual."""
         total = np.zeros(X.shape)
         with limit_threads(1):
             for model, scoring, weight in self._weighted(X):
                 baseline, _ = _completed(model, centre[None])
-                for part in row_blocks(*X.shape, _CHUNK):
+                for part in row_blocks(*X.shape, _BLOCK_ROWS):
                     rows = np.ascontiguousarray(X[part], dtype=np.float64)
                     found = _contributions(model, scoring, rows, baseline)
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
                     total[part] += weight[part, None] * entries
         return total
-
-    def knows(self, X):
-        """Return which rows were trained on.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n, n_features)
-
-        Returns
-        -------
-        known : ndarray of shape (n,), bool
-        """
-        return self.folds.find(X) >= 0
 
     def _weighted(self, X):
         """Yield each model, its scoring and its weight in the score of each row."""
@@ -233,10 +152,9 @@ class CrossFit:
 
     def copy(self):
         """Return a copy that can be trained without a change to this one."""
-        other = copy.copy(self)
+        other = CrossFit.__new__(CrossFit)
+        vars(other).update(vars(self), fits=list(self.fits), folds=copy.copy(self.folds))
         other.generator = copy.deepcopy(self.generator)
-        other.folds = copy.copy(self.folds)
-        other.fits = list(self.fits)
         return other
 
     def __getstate__(self):

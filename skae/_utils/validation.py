@@ -164,6 +164,17 @@ def check_weighted_rows(estimator, X, sample_weight, accepted, reset):
     return X, sample_weight
 
 
+def check_codes(estimator, X, n_components):
+    """Validate codes, and return them as an array of floats."""
+    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    if X.shape[1] != n_components:
+        name = type(estimator).__name__
+        raise ValueError(
+            f"X has {X.shape[1]} columns, but {name} has n_components_={n_components}."
+        )
+    return X
+
+
 def as_matrix(X):
     """Return X as a 2-D array or CSR matrix of floats, without an estimator that knows of it."""
     X = as_array_like(X)

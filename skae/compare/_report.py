@@ -14,7 +14,8 @@ th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #ddd;
 th { font-weight: 600; } tr.autoencoder td { background: #fdf3ec; } .better { font-weight: 600; }
 img { max-width: 100%; }
 """
-_COLUMNS = {
+# The columns in the order in which they are shown: their titles, and their format in the report.
+COLUMNS = {
     "n_components": ("components", "{}"),
     "model": ("model", "{}"),
     "error": ("held-out error", "{:.4g}"),
@@ -37,22 +38,21 @@ def write_report(result, path, title, image_shape):
     def picture(draw, size, n_axes=1):
         # A new Figure, not pyplot's, leaves the user's backend and current figure unchanged.
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, n_axes)
-        draw(axes)
+        draw(figure.subplots(1, n_axes))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
         data = base64.b64encode(buffer.getvalue()).decode()
         return f'<img alt="" src="data:image/png;base64,{data}">'
 
-    sections = [
-        ("Error against the width of the code", picture(result.plot, (8, 4.2))),
-        ("The codes of the rows left out of one fold", picture(result.plot_codes, (10, 4.6), 2)),
-    ]
+    sections = {
+        "Error against the width of the code": picture(result.plot, (8, 4.2)),
+        "The codes of the rows left out of one fold": picture(result.plot_codes, (10, 4.6), 2),
+    }
     if image_shape is not None:
         drawing = picture(lambda ax: result.plot_reconstructions(image_shape, ax), (10, 2.9))
-        sections.append(("Images of rows left out", drawing))
-    sections.append(("How the training went", picture(result.plot_history, (8, 4.2))))
-    pictures = "\n".join(f"<h2>{heading}</h2>\n{drawing}" for heading, drawing in sections)
+        sections["Images of rows left out"] = drawing
+    sections["How the training went"] = picture(result.plot_history, (8, 4.2))
+    pictures = "\n".join(f"<h2>{heading}</h2>\n{drawing}" for heading, drawing in sections.items())
     path.write_text(
         f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
@@ -71,17 +71,14 @@ def write_report(result, path, title, image_shape):
 def _conditions(result):
     n_folds = int(result.results["fold"].max()) + 1
     n_rows, n_features = result.X.shape
-    scaled = (
-        "Features are standardised on the training rows of each fold, and errors are in those "
-        "units."
-        if result.scale
-        else "Features are not scaled, and errors are in their units."
-    )
-    text = (
-        f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
-        f"{scaled} The error is the mean squared error of an entry of the held-out rows. All "
-        "numbers are means over the folds; the ratio is the ratio of the mean errors."
-    )
+    text = f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
+    if result.scale:
+        text += "Features are standardised on the training rows of each fold, and errors are in "
+        text += "those units. "
+    else:
+        text += "Features are not scaled, and errors are in their units. "
+    text += "The error is the mean squared error of an entry of the held-out rows. All numbers are "
+    text += "means over the folds; the ratio is the ratio of the mean errors."
     if "downstream_score" in result.results:
         text += (
             " The downstream score is that of a linear model fitted to the codes: its accuracy for "
@@ -91,14 +88,14 @@ def _conditions(result):
 
 
 def _table(rows):
-    shown = [name for name in _COLUMNS if name in rows[0]]
-    head = "".join(f"<th>{_COLUMNS[name][0]}</th>" for name in shown)
+    shown = [name for name in COLUMNS if name in rows[0]]
+    head = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
     body = []
     for row in rows:
         cells = []
         for name in shown:
             better = name == "ratio_to_pca" and row["model"] != "PCA" and row[name] < 1
             mark = ' class="better"' if better else ""
-            cells.append(f"<td{mark}>{_COLUMNS[name][1].format(row[name])}</td>")
+            cells.append(f"<td{mark}>{COLUMNS[name][1].format(row[name])}</td>")
         body.append(f'<tr class="{row["model"]}">{"".join(cells)}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"

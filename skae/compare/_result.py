@@ -11,9 +11,11 @@ from ..plotting import (
     ReconstructionDisplay,
     TrainingHistoryDisplay,
 )
+from ._report import COLUMNS, write_report
 
 # The number of images that a picture of reconstructions shows.
 _N_IMAGES = 12
+_MODELS = ("PCA", "autoencoder")
 
 
 class ComparisonResult:
@@ -24,7 +26,10 @@ class ComparisonResult:
     Parameters
     ----------
     results : dict of str to ndarray
-        The columns of a table with a row for each model, width and fold.
+        The columns of a table with a row for each model, width and fold: ``model``,
+        ``n_components``, ``fold``, ``error`` (the mean squared error of a held-out entry),
+        ``ratio_to_pca``, ``explained_variance``, ``fit_seconds``, and ``downstream_score`` if there
+        is a target. ``pandas.DataFrame(results)`` makes a data frame.
     models : dict
         A tuple for each ``(model, n_components)``: the Pipeline that was fitted in the first fold,
         and the indices of the rows that were held out in that fold.
@@ -34,13 +39,6 @@ class ComparisonResult:
         The target.
     scale : bool
         Whether the features were standardised.
-
-    Attributes
-    ----------
-    results : dict of str to ndarray
-        The columns ``model``, ``n_components``, ``fold``, ``error`` (the mean squared error of a
-        held-out entry), ``ratio_to_pca``, ``explained_variance``, ``fit_seconds``, and
-        ``downstream_score`` if there is a target. ``pandas.DataFrame(results)`` makes a data frame.
 
     Examples
     --------
@@ -64,18 +62,14 @@ class ComparisonResult:
         Returns
         -------
         rows : list of dict
-            One dict for each width and model, PCA before the autoencoder. It has the keys of
-            `results` except ``fold``.
+            For each width and model, PCA first, the columns of `results` except ``fold``.
         """
         rows = []
         names = [n for n in self.results if n not in ("model", "n_components", "fold")]
-        for k in np.unique(self.results["n_components"]):
-            for model in ("PCA", "autoencoder"):
-                rows_of_model = (self.results["n_components"] == k) & (
-                    self.results["model"] == model
-                )
-                row = {"model": model, "n_components": int(k)}
-                rows.append(row | {n: float(self.results[n][rows_of_model].mean()) for n in names})
+        for k in self._widths():
+            for model in _MODELS:
+                means = {name: float(self._of(model, k, name).mean()) for name in names}
+                rows.append({"model": model, "n_components": int(k)} | means)
         # This is the ratio of the mean errors. In the mean of the ratios, a fold in which PCA's
         # error is tiny would outweigh all others.
         for pca, autoencoder in zip(rows[::2], rows[1::2], strict=True):
@@ -92,8 +86,7 @@ class ComparisonResult:
             A sentence with the ratio of the mean errors for each width.
         """
         ratios = [
-            f"{row['ratio_to_pca']:.2f} x PCA's with {row['n_components']} "
-            f"component{'s' if row['n_components'] > 1 else ''}"
+            f"{row['ratio_to_pca']:.2f} x PCA's with {_components(row['n_components'])}"
             for row in self.means()
             if row["model"] == "autoencoder"
         ]
@@ -109,17 +102,8 @@ class ComparisonResult:
             A table with a line for each width and model.
         """
         rows = self.means()
-        titles = {
-            "n_components": "components",
-            "model": "model",
-            "error": "held-out error",
-            "ratio_to_pca": "ratio to PCA",
-            "explained_variance": "explained variance",
-            "fit_seconds": "fit seconds",
-            "downstream_score": "downstream score",
-        }
-        shown = [name for name in titles if name in rows[0]]
-        lines = [[titles[name] for name in shown]]
+        shown = [name for name in COLUMNS if name in rows[0]]
+        lines = [[COLUMNS[name][0] for name in shown]]
         lines += [[_format(row[name]) for name in shown] for row in rows]
         width = [max(len(line[i]) for line in lines) for i in range(len(shown))]
         return "\n".join(
@@ -153,19 +137,16 @@ class ComparisonResult:
         display : ComponentErrorDisplay
             The display with its picture.
         """
-        widths = np.unique(self.results["n_components"])
-        errors = {}
-        for model in ("PCA", "autoencoder"):
-            of_model = self.results["model"] == model
-            by_width = [of_model & (self.results["n_components"] == k) for k in widths]
-            errors[model] = np.array([self.results["error"][rows] for rows in by_width])
+        widths = self._widths()
+        errors = {
+            model: np.array([self._of(model, k, "error") for k in widths]) for model in _MODELS
+        }
         return ComponentErrorDisplay(widths, errors).plot(ax)
 
     def plot_codes(self, axes):
         """Draw the first two components of both models' codes of held-out rows.
 
-        The rows are those that were held out in the first fold. Of the compared widths, the one
-        nearest to 2 is drawn.
+        The rows are those of the first fold, and the width is the one nearest to 2.
 
         Parameters
         ----------
@@ -179,10 +160,10 @@ class ComparisonResult:
         """
         k = self._width_near(2)
         displays = []
-        for ax, name in zip(axes, ("PCA", "autoencoder"), strict=True):
+        for ax, name in zip(axes, _MODELS, strict=True):
             model, test = self.models[name, k]
             y = None if self.y is None else self.y[test]
-            title = f"{name}, {k} component{'s' if k > 1 else ''}"
+            title = f"{name}, {_components(k)}"
             display = CodeDisplay.from_estimator(model, self.X[test], y, title=title, ax=ax)
             displays.append(display)
         return displays
@@ -202,11 +183,11 @@ class ComparisonResult:
         display : ReconstructionDisplay
             The display with its picture.
         """
-        widths = np.unique(self.results["n_components"])
+        widths = self._widths()
         k = int(widths[len(widths) // 2])
         images = self.X[self.models["PCA", k][1][:_N_IMAGES]]
         rows = {"original": images}
-        for name in ("PCA", "autoencoder"):
+        for name in _MODELS:
             model = self.models[name, k][0]
             rows[f"{name}, {k}"] = model.inverse_transform(model.transform(images))
         return ReconstructionDisplay(rows, image_shape).plot(ax)
@@ -227,7 +208,7 @@ class ComparisonResult:
         k = self._width_near(2)
         model, _ = self.models["autoencoder", k]
         display = TrainingHistoryDisplay.from_estimator(model[-1], ax=ax)
-        display.ax_.set_title(f"Training history, {k} component{'s' if k > 1 else ''}")
+        display.ax_.set_title(f"Training history, {_components(k)}")
         return display
 
     def to_html(self, path, *, title="PCA and the autoencoder", image_shape=None):
@@ -242,13 +223,23 @@ class ComparisonResult:
         image_shape : (int, int), default=None
             Height and width if the rows are images. They are then drawn, too.
         """
-        from ._report import write_report
-
         write_report(self, Path(path), title, image_shape)
 
+    def _widths(self):
+        return np.unique(self.results["n_components"])
+
     def _width_near(self, wanted):
-        widths = np.unique(self.results["n_components"])
+        widths = self._widths()
         return int(widths[np.abs(widths - wanted).argmin()])
+
+    def _of(self, model, k, name):
+        """Return a column of the results of one model with one width."""
+        rows = (self.results["model"] == model) & (self.results["n_components"] == k)
+        return self.results[name][rows]
+
+
+def _components(k):
+    return f"{k} component{'s' if k > 1 else ''}"
 
 
 def _format(value):

@@ -19,8 +19,6 @@ from .._transformer import AutoencoderTransformer
 from ..metrics import explained_variance, reconstruction_error
 from ._result import ComparisonResult
 
-AUTOENCODER = "autoencoder"
-
 
 def compare_with_pca(
     X,
@@ -100,7 +98,7 @@ def compare_with_pca(
     autoencoder = AutoencoderTransformer() if estimator is None else estimator
     if autoencoder.random_state is None:
         autoencoder = clone(autoencoder).set_params(random_state=random_state)
-    models = {"PCA": PCA(random_state=random_state), AUTOENCODER: autoencoder}
+    models = {"PCA": PCA(random_state=random_state), "autoencoder": autoencoder}
     runs = [(k, f, m) for k in widths for f in range(len(folds)) for m in models]
     rows, kept = [], {}
     for k, fold, name in tqdm(runs, unit="fit", disable=verbose < 1, file=sys.stderr):
@@ -109,12 +107,19 @@ def compare_with_pca(
         model = make_pipeline(*steps, clone(models[name]).set_params(n_components=k))
         began = time.perf_counter()
         model.fit(X[train])
-        seconds = time.perf_counter() - began
-        rows.append(_measure(model, X, y, train, test) | {"fit_seconds": seconds})
-        rows[-1] |= {"model": name, "n_components": k, "fold": fold}
+        row = {"model": name, "n_components": k, "fold": fold}
+        row["fit_seconds"] = time.perf_counter() - began
+        row |= _measure(model, X, y, train, test)
+        if name == "PCA":
+            pca_error = row["error"]
+        # PCA with all components reconstructs without an error.
+        row["ratio_to_pca"] = row["error"] / pca_error if pca_error > 0 else np.nan
+        rows.append(row)
         if fold == 0:
             kept[name, k] = (model, test)
-    results = _as_arrays(rows)
+    order = ["model", "n_components", "fold", "error", "ratio_to_pca", "explained_variance"]
+    order += ["fit_seconds"] if y is None else ["fit_seconds", "downstream_score"]
+    results = {name: np.array([row[name] for row in rows]) for name in order}
     return ComparisonResult(results, kept, X, y, scale)
 
 
@@ -138,17 +143,5 @@ def _measure(model, X, y, train, test):
 
 def is_classes(y):
     """Return whether a target holds classes rather than numbers."""
-    return type_of_target(y) in ("binary", "multiclass") and len(np.unique(y)) <= max(
-        2, len(y) // 5
-    )
-
-
-def _as_arrays(rows):
-    pca_errors = {(r["n_components"], r["fold"]): r["error"] for r in rows if r["model"] == "PCA"}
-    for row in rows:
-        error = pca_errors[row["n_components"], row["fold"]]
-        # PCA with all components reconstructs without an error.
-        row["ratio_to_pca"] = row["error"] / error if error > 0 else np.nan
-    order = ["model", "n_components", "fold", "error", "ratio_to_pca", "explained_variance"]
-    order += [name for name in ("fit_seconds", "downstream_score") if name in rows[0]]
-    return {name: np.array([row[name] for row in rows]) for name in order}
+    most = max(2, len(y) // 5)
+    return type_of_target(y) in ("binary", "multiclass") and len(np.unique(y)) <= most
