@@ -21,8 +21,9 @@ class Preparation:
     Attributes
     ----------
     is_identity : bool
-        Whether rows stay as they are. True for the base class, and False for each subclass that
-        defines `transform`.
+        Whether rows stay as they are: False for each subclass that defines `transform`.
+    entry_width : int or float, default=1
+        The number of values that an entry of X is to the net: more than one for tokens.
 
     Examples
     --------
@@ -45,15 +46,11 @@ class Preparation:
     """
 
     is_identity = True
+    entry_width = 1
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls.is_identity = cls.transform is Preparation.transform
-
-    @property
-    def entry_width(self):
-        """The number of values that an entry of X is to the net: more than one for tokens."""
-        return 1
 
     def fit(self, X):
         """Learn from the training rows. It is called once, at the start of a fit.
@@ -153,9 +150,7 @@ class Loss(Strategy):
     preparation = Preparation()
 
     def fit(self, X):
-        """Check the training data and learn what the loss needs of them.
-
-        It is called once, at the start of a fit.
+        """Check the training data and learn from them. It is called once, at the start of a fit.
 
         Parameters
         ----------
@@ -229,10 +224,8 @@ class Loss(Strategy):
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target.
 
         Returns
         -------
@@ -246,10 +239,8 @@ class Loss(Strategy):
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target.
 
         Returns
         -------
@@ -259,14 +250,12 @@ class Loss(Strategy):
         raise NotImplementedError
 
     def per_observed(self, eta, x):
-        """Return the loss of each row, over the entries that are observed.
+        """Return the loss of each row over its observed entries.
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is missing.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target, where NaN is missing.
 
         Returns
         -------

@@ -35,10 +35,8 @@ class Likelihood:
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output for training rows.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is missing.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output for training rows and the target, where NaN is missing.
 
         Returns
         -------
@@ -53,10 +51,8 @@ class Likelihood:
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target.
         noise : float
             What `noise` returned for training rows.
 
@@ -72,10 +68,8 @@ class Likelihood:
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is missing.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target, where NaN is missing.
         noise : float
             What `noise` returned for training rows.
 

@@ -6,10 +6,7 @@ from ._base import Preparation
 
 
 class Proportions(Preparation):
-    """Divide each row by its sum, which is its weight. A row of zeros stays one.
-
-    Reconstructions are proportions, too: counts are these times the weight.
-    """
+    """Divide each row by its sum, which is its weight. A row of zeros stays one."""
 
     def transform(self, X):
         total = X.sum(1)
@@ -19,19 +16,8 @@ class Proportions(Preparation):
 class Indicators(Preparation):
     """Turn each token into indicators, one for each token of the vocabulary, and back.
 
-    A reconstruction becomes the token with the largest probability.
-
-    Parameters
-    ----------
-    n_tokens : int or None
-        The size of the vocabulary, whose tokens are the whole numbers from 0 to `n_tokens` - 1; any
-        other token is an error. None: the vocabulary is the distinct values of the training data;
-        the indicators of any other token are all zero.
-
-    Attributes
-    ----------
-    tokens_ : ndarray of shape (n_tokens,)
-        The vocabulary, in increasing order.
+    The attribute ``tokens_`` is the vocabulary: the whole numbers below `n_tokens`, or the distinct
+    values of the training data. A reconstruction becomes the token with the largest probability.
     """
 
     def __init__(self, n_tokens):
