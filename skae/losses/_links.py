@@ -153,10 +153,8 @@ class Multinomial(Loss, name="multinomial"):
     Notes
     -----
     ``inverse_transform`` returns proportions and ``reconstruct(X)`` proportions times the totals
-    of X. For a comparison with PCA on the same footing give both rows that sum to one.
-
-    The start is PCA's reconstruction of the proportions, each at least a hundredth of the feature's
-    mean.
+    of X. The start is PCA's reconstruction of the proportions, each at least a hundredth of the
+    feature's mean. For a comparison with PCA on the same footing give both rows that sum to one.
 
     Examples
     --------

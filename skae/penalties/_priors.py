@@ -1,5 +1,6 @@
 """Penalties that draw the codes towards a prior, so that new samples can be drawn from it."""
 
+from itertools import pairwise
 from numbers import Integral, Real
 
 import torch
@@ -96,18 +97,6 @@ class Variational(Penalty, name="variational"):
 
     @classmethod
     def divergence(cls, batch):
-        """Return the Kullback-Leibler divergence between each row's posterior and the prior.
-
-        Parameters
-        ----------
-        batch : EncodedBatch
-            The rows and their codes.
-
-        Returns
-        -------
-        divergence : Tensor of shape (n,)
-            In nats.
-        """
         log_variance = cls.log_variance(batch)
         return 0.5 * (batch.units().square() + log_variance.exp() - 1 - log_variance).sum(1)
 
@@ -122,19 +111,15 @@ class _Adam(without_compiler(torch.optim.Adam)):
     pass
 
 
-class _Critic(nn.Module):
-    """A small net that learns to distinguish codes from draws of the prior."""
+class _Critic(nn.Sequential):
+    """A small net that returns how likely codes are draws of the prior, in log odds."""
 
     def __init__(self, widths, learning_rate):
-        super().__init__()
         layers = []
-        for n_in, n_out in zip(widths, [*widths[1:], 1], strict=True):
+        for n_in, n_out in pairwise([*widths, 1]):
             layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers[:-1])
+        super().__init__(*layers[:-1], nn.Flatten(0))
         self.learning_rate = learning_rate
-
-    def forward(self, u):
-        return self.layers(u)[:, 0]
 
     def build_optimizer(self):
         return _Adam(self.parameters(), self.learning_rate, betas=(0.5, 0.9))
@@ -143,9 +128,9 @@ class _Critic(nn.Module):
 class Adversarial(Penalty, name="adversarial"):
     """The adversarial autoencoder: a critic cannot distinguish the codes from draws of the prior.
 
-    The critic is a second, small net. It is trained to distinguish codes from draws of a normal
-    distribution with the standard deviations that the codes have before the training. It takes one
-    step after each step of the autoencoder, which is trained to mislead it.
+    The critic is a second, small net. The prior is a normal distribution with the standard
+    deviations that the codes have before the training. The critic takes one step after each step
+    of the autoencoder, which is trained to mislead it.
 
     Parameters
     ----------
