@@ -8,29 +8,21 @@ import torch
 from ._utils.registry import Strategy
 from ._utils.sklearn import Interval, StrOptions
 
-__all__ = [
-    "CORRUPTIONS",
-    "Corruption",
-    "Gaussian",
-    "Masking",
-    "ResidualNoise",
-    "SaltAndPepper",
-]
+__all__ = ["CORRUPTIONS", "Corruption", "Gaussian", "Masking", "ResidualNoise", "SaltAndPepper"]
 
 
 class Corruption(Strategy):
     """Base class of the corruptions.
 
-    A subclass defines `corrupt`, and `fit` if it has to know the training rows. All rows that a
-    corruption sees are standardized: each feature is centred, and all features are divided by the
-    same scale, so that their mean variance is 1.
+    A subclass defines `corrupt`, and `fit` if it has to know the training rows. A corruption sees
+    standardized rows: each feature is centred, and all features are divided by the same scale, so
+    that their mean variance is 1.
 
     Attributes
     ----------
     denoises : bool, default=True
-        Whether the purpose of the net is to reconstruct corrupted rows. If so, the best epoch is
-        the one with the smallest loss on corrupted held-out rows; otherwise it is the one with the
-        smallest loss on clean held-out rows.
+        Whether the purpose of the net is to reconstruct corrupted rows. The best epoch is the one
+        with the smallest loss on held-out rows, which are corrupted if so, and otherwise clean.
     """
 
     denoises = True

@@ -104,34 +104,12 @@ class AutoencoderModule(nn.Module):
     link makes a reconstruction: ``D z + g(z)`` where the link is the identity. Other losses start
     as PCA as well: their predictor is the inverse link of PCA's reconstruction, plus ``g(z)``.
 
-    Parameters
-    ----------
-    f, g : nn.Module
-        The nonlinear encoder and decoder.
-    E, D : Tensor of shape (n_features, n_components) and its transpose, or None
-        The linear encoder and decoder. Without D, the decoder is E's transpose; without E, there
-        is no linear path.
-    loss : Loss
-    standardization : Standardization
-        Of the rows.
-    n_components : int
-    padded : bool
-        Whether rows may end in NaN, the padding of shorter sequences.
-    gated : bool
-        Whether f and g are each multiplied by a number that is learnt and starts at zero. It makes
-        any f and g start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021),
-        start deep nets as the identity.
-    critic : nn.Module or None
-        What a penalty trains beside the net.
-
-    Attributes
-    ----------
-    spread : Tensor of shape (n_components,)
-        Standard deviations of the code's entries at the start: the units of the penalties.
-    noise : Tensor of shape ()
-        Mean squared error of the start.
-    start_loss : Tensor of shape ()
-        Mean loss of the start.
+    Without the Tensor D, the linear decoder is E's transpose; without E, there is no linear path.
+    ``padded`` tells whether rows may end in NaN, the padding of shorter sequences. If ``gated``, f
+    and g are each multiplied by a number that is learnt and starts at zero. It makes any f and g
+    start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
+    the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
+    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -152,8 +130,6 @@ class AutoencoderModule(nn.Module):
         if not loss.identity:
             self.register_buffer("mean", as_double(standardization.mean), persistent=False)
             self.scale = standardization.scale
-
-    # -- rows to codes and back ------------------------------------------------------------------
 
     def outputs(self, x):
         """Return the output of the encoder: codes, and what a penalty asked for beside them."""
@@ -201,7 +177,7 @@ class AutoencoderModule(nn.Module):
         """Return rows whose missing entries are the net's own reconstruction of them.
 
         They start as the mean, and the rows are reconstructed again and again, which is how PCA
-        imputes. A net that takes rows with padding gets them as they are.
+        imputes. Padding stays.
         """
         # A sum is quicker, and is a number where all entries are, unless they overflow.
         if self.padded or not torch.isnan(x.sum()):
@@ -219,8 +195,7 @@ class AutoencoderModule(nn.Module):
 
     def own_parameters(self):
         """Return the parameters that the loss trains: all but the critic's."""
-        critic = set() if self.critic is None else set(self.critic.parameters())
-        return [p for p in self.parameters() if p not in critic]
+        return [p for name, p in self.named_parameters() if not name.startswith("critic.")]
 
 
 class Architecture(Strategy):

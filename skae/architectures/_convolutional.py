@@ -7,11 +7,13 @@ from torch import nn
 
 from .._utils.sklearn import Interval, Options, StrOptions
 from ._base import Architecture
-from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, PadEnd, Permute, Residual
+from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, Residual, SwapAxes
 
+# By the number of axes.
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 _NORMS = {1: BatchNorm1d, 2: BatchNorm2d}
+_PADS = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}
 
 
 class Convolutional(Architecture, name="convolutional"):
@@ -98,49 +100,41 @@ class Convolutional(Architecture, name="convolutional"):
                 f"{self.kernel_size}, got {self.stride}."
             )
         n_dims, channels, size = self._axes(plan.shape)
-        down, up = [self._arrange(plan.shape, n_dims)], []
+        steps_first = n_dims == 1 and len(plan.shape) == 2
+        down, up = [nn.Unflatten(1, plan.shape if steps_first else (channels, *size))], []
+        if steps_first:
+            down.append(SwapAxes())
         for width in plan.hidden_layer_sizes:
-            down += [*self._shorten(channels, width, size), *self._after(width, n_dims, plan)]
+            shorter = tuple(-(-side // self.stride) for side in size)
+            # How many zeros each axis needs: half of them at both ends, an odd one at its end.
+            need = [
+                (short - 1) * self.stride + self.kernel_size - side
+                for side, short in zip(size, shorter, strict=True)
+            ]
+            window = self.kernel_size, self.stride, tuple(n // 2 for n in need)
+            if any(n % 2 for n in need):
+                # torch takes the last axis first.
+                down.append(_PADS[n_dims](tuple(i for n in reversed(need) for i in (0, n % 2))))
+            down.append(_CONVOLUTIONS[n_dims](channels, width, *window))
+            down += self._after(width, n_dims, plan)
             # The decoder is built from its last layer to its first.
-            up = [*self._after(width, n_dims, plan), *self._lengthen(width, channels, size), *up]
-            channels, size = width, self._short(size)
+            stage = self._after(width, n_dims, plan)
+            stage.append(_TRANSPOSED[n_dims](width, channels, *window))
+            if any(n % 2 for n in need):
+                stage.append(CutEnd(size))
+            up = stage + up
+            channels, size = width, shorter
         n_last = channels * prod(size)
         first, last = nn.Linear(plan.n_components, n_last), nn.Linear(n_last, plan.n_outputs)
         backwards = [m for m in up if isinstance(m, _TRANSPOSED[n_dims])]
         plan.end(last)
         plan.end(backwards[-1] if backwards else first)
-        if n_dims == 1 and len(plan.shape) == 2:
-            up.append(Permute(0, 2, 1))
+        if steps_first:
+            up.append(SwapAxes())
         return (
             nn.Sequential(*down, nn.Flatten(), last),
             nn.Sequential(first, nn.Unflatten(1, (channels, *size)), *up),
         )
-
-    def _short(self, size):
-        return tuple(-(-side // self.stride) for side in size)
-
-    def _padding(self, size):
-        """Return how many zeros pad both ends of each axis, and how many more its second end."""
-        shorts = self._short(size)
-        need = [
-            max(0, (short - 1) * self.stride + self.kernel_size - side)
-            for side, short in zip(size, shorts, strict=True)
-        ]
-        return tuple(n // 2 for n in need), tuple(n % 2 for n in need)
-
-    def _shorten(self, n_in, n_out, size):
-        padding, more = self._padding(size)
-        if any(more):
-            yield PadEnd(more)
-        convolution = _CONVOLUTIONS[len(size)]
-        yield convolution(n_in, n_out, self.kernel_size, self.stride, padding)
-
-    def _lengthen(self, n_in, n_out, size):
-        padding, more = self._padding(size)
-        transposed = _TRANSPOSED[len(size)]
-        yield transposed(n_in, n_out, self.kernel_size, self.stride, padding)
-        if any(more):
-            yield CutEnd(size)
 
     def _axes(self, shape):
         """Return the number of axes of the convolutions, the channels, and the axes' lengths."""
@@ -153,14 +147,6 @@ class Convolutional(Architecture, name="convolutional"):
         if n_dims == 1:
             return 1, (1 if len(shape) == 1 else shape[1]), shape[:1]
         return 2, (1 if len(shape) == 2 else shape[0]), shape[-2:]
-
-    def _arrange(self, shape, n_dims):
-        """Return a layer that gives flat rows the shape (channels, *axes)."""
-        if len(shape) == n_dims:
-            return nn.Unflatten(1, (1, *shape))
-        if n_dims == 1:
-            return nn.Sequential(nn.Unflatten(1, shape), Permute(0, 2, 1))
-        return nn.Unflatten(1, shape)
 
     def _after(self, channels, n_dims, plan):
         """Return the layers that follow a stage's convolution, or precede it in the decoder."""

@@ -8,7 +8,7 @@ from ._base import Architecture
 
 
 class _Call(nn.Module):
-    """A module that gives rows the shape of samples and calls a method of another module."""
+    """A module that gives rows a shape and calls a method of another module."""
 
     def __init__(self, module, method, shape):
         super().__init__()
@@ -61,33 +61,9 @@ class Module(Architecture):
         self._params = params
 
     def get_params(self, deep=True):
-        """Return the class and its arguments.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Has no effect, because the arguments have no parameters themselves.
-
-        Returns
-        -------
-        params : dict
-            The values by name.
-        """
         return {"module": self.module, **self._params}
 
     def set_params(self, **params):
-        """Set the class or its arguments.
-
-        Parameters
-        ----------
-        **params : dict
-            The new values by name.
-
-        Returns
-        -------
-        self : Module
-            The object itself.
-        """
         self.module = params.pop("module", self.module)
         self._params = self._params | params
         return self
@@ -160,14 +136,11 @@ class Pair(Architecture):
                 )
 
     def build(self, plan):
-        return (
-            nn.Sequential(nn.Unflatten(1, plan.shape), self.encoder),
-            self.decoder,
-        )
+        return nn.Sequential(nn.Unflatten(1, plan.shape), self.encoder), self.decoder
 
 
 def as_architecture(value):
-    """Return the architecture, made a `Module` or a `Pair` if it is a class or two modules."""
+    """Return a `Module` for a class, or a `Pair` for two modules."""
     if isinstance(value, type) and issubclass(value, nn.Module):
         return Module(value)
     if isinstance(value, tuple) and len(value) == 2:

@@ -25,16 +25,12 @@ class _Encoder(nn.Module):
     def forward(self, x):
         x = x.unflatten(1, self.shape)
         observed = ~torch.isnan(x[:, :, 0])
-        padded = not bool(observed.all())
-        if padded:
+        x = self.embedding(torch.nan_to_num(x))
+        if not observed.all():
             # torch needs at least one step, even of a sequence that is all padding.
             lengths = observed.sum(1).clamp(min=1).cpu()
-            x = torch.nan_to_num(x)
-        if self.embedding is not None:
-            x = self.embedding(x)
-        for i, cell in enumerate(self.cells):
-            if padded and i == 0:
-                x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        for cell in self.cells:
             x, state = cell(x)
         hidden = state[0] if isinstance(state, tuple) else state
         return self.last(hidden.transpose(0, 1).flatten(1))
@@ -129,7 +125,7 @@ class Recurrent(Architecture, name="recurrent"):
             )
         n_steps, width = plan.shape if len(plan.shape) == 2 else (*plan.shape, 1)
         sizes, n_directions = plan.hidden_layer_sizes, 1 + self.bidirectional
-        embedding, n_inputs = None, width
+        embedding, n_inputs = nn.Identity(), width
         if self.embedding_size is not None:
             n_inputs = self.embedding_size
             embedding = nn.Linear(width, n_inputs, bias=False)
@@ -140,9 +136,8 @@ class Recurrent(Architecture, name="recurrent"):
         return f, _Decoder(n_steps, first, self._cells(sizes[-1], sizes[::-1]), last)
 
     def _cells(self, n_inputs, sizes):
-        cells = nn.ModuleList()
+        cell, cells = _CELLS[self.cell], nn.ModuleList()
         for size in sizes:
-            cell = _CELLS[self.cell]
             cells.append(cell(n_inputs, size, batch_first=True, bidirectional=self.bidirectional))
             n_inputs = (1 + self.bidirectional) * size
         return cells
