@@ -109,8 +109,7 @@ class Gaussian(Corruption, name="gaussian"):
 
     References
     ----------
-    P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
-    Autoencoders", JMLR 11, 2010.
+    P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11, 2010.
 
     Examples
     --------
@@ -180,8 +179,7 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
 
     References
     ----------
-    P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
-    Autoencoders", JMLR 11, 2010.
+    P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11, 2010.
 
     Examples
     --------

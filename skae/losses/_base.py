@@ -145,8 +145,7 @@ class Loss(Strategy):
     whole_rows = False
     discrete = False
     free_scale: float | None = None
-    # All losses use this one object, so it must not learn anything: a loss whose preparation does
-    # gets one of its own in `fit`.
+    # All losses share this object: a loss whose preparation learns makes its own in `fit`.
     preparation = Preparation()
 
     def fit(self, X):
@@ -161,11 +160,6 @@ class Loss(Strategy):
         -------
         self : Loss
             The fitted loss.
-
-        Raises
-        ------
-        ValueError
-            If a value of X is outside the loss's domain.
         """
         self.check(X)
         return self
@@ -173,8 +167,7 @@ class Loss(Strategy):
     def check(self, X):
         """Check that X lies in the loss's domain, and learn nothing.
 
-        It is called by `fit`, and with the rows of a warm start or of a later ``partial_fit``. What
-        the preparation cannot transform, it refuses itself.
+        It is called by `fit`, and with the rows of a warm start or of a later ``partial_fit``.
 
         Parameters
         ----------
@@ -330,8 +323,7 @@ class Huber(Loss, name="huber"):
 
     References
     ----------
-    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics
-    35(1), 1964.
+    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Math. Statistics 35, 1964.
 
     Examples
     --------

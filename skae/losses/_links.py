@@ -14,11 +14,9 @@ from .preparation import Proportions
 
 def _extremes(X):
     """Return the least and the largest value of X, dense or sparse."""
-    values = X.data if sparse.issparse(X) else X
-    low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
-    if sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]:
-        low, high = np.fmin(low, 0), np.fmax(high, 0)
-    return low, high
+    if sparse.issparse(X):
+        return X.nanmin(), X.nanmax()
+    return np.fmin.reduce(X, None), np.fmax.reduce(X, None)
 
 
 def _check_range(feature_range):

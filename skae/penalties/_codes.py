@@ -184,8 +184,7 @@ class Ordered(Penalty, name="ordered"):
 
     References
     ----------
-    O. Rippel, M. A. Gelbart, R. P. Adams, "Learning Ordered Representations with Nested Dropout",
-    ICML 2014.
+    O. Rippel et al., "Learning Ordered Representations with Nested Dropout", ICML 2014.
 
     Examples
     --------

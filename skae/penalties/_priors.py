@@ -29,8 +29,7 @@ class Variational(Penalty, name="variational"):
     ----------
     beta : float, default=1.0
         Weight of the divergence. With 1 the loss is the negative evidence lower bound, up to
-        constants. With a larger weight the net stops using components that carry little
-        information.
+        constants. With more the net stops using components that carry little information.
     warm_up : float, default=0.3
         The weight rises linearly from zero over this fraction of the training.
 
@@ -41,8 +40,7 @@ class Variational(Penalty, name="variational"):
     the posterior starts as that of probabilistic PCA.
 
     A squared or absolute error is a negative log likelihood once its scale is known. In training
-    the scale is that of the residuals before the training; ``score_samples`` uses the scale of the
-    residuals of the fitted net.
+    the scale is that of the residuals before it; ``score_samples`` uses that of the fitted net.
 
     References
     ----------
@@ -143,10 +141,10 @@ class Adversarial(Penalty, name="adversarial"):
 
     Notes
     -----
-    The critic changes from epoch to epoch, so its outputs cannot be compared between epochs. On
-    held-out rows the term is therefore another one, with the same weight: the Kullback-Leibler
-    divergence between the prior and the normal distribution that has the means and variances of
-    the codes. `history_` calls it a divergence.
+    The critic's outputs cannot be compared between epochs, as it changes. On held-out rows the
+    term is therefore another one, with the same weight: the Kullback-Leibler divergence between
+    the prior and the normal distribution that has the means and variances of the codes.
+    `history_` calls it a divergence.
 
     References
     ----------
@@ -202,8 +200,7 @@ class MMD(Penalty, name="mmd"):
     weight : float, default=10.0
         Weight of the term, as a multiple of the mean loss before the training.
     max_rows : int, default=1024
-        The largest number of rows of a batch that the term is computed from. Its cost grows with
-        the square of that number.
+        The largest number of rows that the term is computed from. Its cost grows with the square.
 
     Notes
     -----
@@ -214,8 +211,7 @@ class MMD(Penalty, name="mmd"):
     ----------
     I. Tolstikhin, O. Bousquet, S. Gelly, B. Schölkopf, "Wasserstein Auto-Encoders", ICLR 2018.
 
-    A. Gretton, K. Borgwardt, M. Rasch, B. Schölkopf, A. Smola, "A Kernel Two-Sample Test", JMLR 13,
-    2012.
+    A. Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012.
 
     Examples
     --------
