@@ -15,8 +15,7 @@ class Corruption(Strategy):
     """Base class of the corruptions.
 
     A subclass defines `corrupt`, and `fit` if it has to know the training rows. A corruption sees
-    standardized rows: each feature is centred, and all features are divided by the same scale, so
-    that their mean variance is 1.
+    standardized rows: features are centred, and divided by one scale for a mean variance of 1.
 
     Attributes
     ----------
@@ -38,8 +37,7 @@ class Corruption(Strategy):
             Called without arguments, it returns the smallest and the largest standardized value of
             each feature, as two ndarrays of shape (n_features,). The call reads all training rows.
         standardize : callable
-            Takes rows in the units of X, an ndarray of shape (n, n_features), and returns them
-            standardized.
+            Returns an ndarray of shape (n, n_features), rows in the units of X, standardized.
         """
 
     def corrupt(self, x, error, generator):
@@ -69,8 +67,7 @@ class ResidualNoise(Corruption, name="residual"):
     """Gaussian noise whose size is `level` times the current reconstruction error.
 
     Rows that differ by less than the reconstruction error look alike to the net, which keeps it
-    from memorising single rows. The noise becomes smaller as the reconstruction becomes better, so
-    it does not limit how good the reconstruction can get.
+    from memorising single rows. As the noise shrinks with the error, it does not limit the net.
 
     Parameters
     ----------
@@ -174,8 +171,7 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
     Parameters
     ----------
     fraction : float, default=0.1
-        The fraction of the entries that is changed: half to the smallest value, half to the
-        largest.
+        The fraction of the entries that is changed, half of them to each value.
 
     References
     ----------

@@ -185,8 +185,7 @@ class SGD(Optimizer, name="sgd"):
     momentum : float, default=0.0
         The fraction of the last step that is added to the next one.
     nesterov : bool, default=False
-        Whether the gradient is computed at the point to which the momentum leads. This needs a
-        momentum above 0.
+        Whether the gradient is that where the momentum leads. This needs a momentum above 0.
 
     Examples
     --------

@@ -9,9 +9,8 @@ from torch import nn
 from .._utils.registry import Strategy
 from .._utils.torch import as_double
 
-# How often a row with missing entries is reconstructed to fill them. It is the strength of a
-# regularisation, too: until it settles, a reconstruction fits what is there with all components,
-# and extrapolates.
+# How often a row with missing entries is reconstructed to fill them. More would fit what is there
+# with all components, and extrapolate.
 COMPLETIONS = 3
 ACTIVATIONS = {
     "identity": nn.Identity,
@@ -41,13 +40,12 @@ class Plan:
     n_outputs : int
         Width of the encoder's output: the code, followed by the other outputs that a penalty uses.
     hidden_layer_sizes : tuple of int
-        Widths of the encoder's hidden layers from the input to the code. The decoder has them in
-        reverse order.
+        Widths of the encoder's hidden layers. The decoder has them in reverse order.
     activation : str
         A name in `ACTIVATIONS`.
     zero : bool
-        Whether the weights of the last layers start at zero, as the PCA start needs it. Only
-        architectures with ``zeroes = True`` use it.
+        Whether the last layers start at zero, as the PCA start needs it. Only architectures with
+        ``zeroes = True`` use it.
 
     Examples
     --------
@@ -174,10 +172,9 @@ class AutoencoderModule(nn.Module):
 
     @torch.no_grad()
     def complete(self, x):
-        """Return rows whose missing entries are the net's own reconstruction of them.
+        """Return rows whose missing entries, but not padding, are the net's own reconstruction.
 
-        They start as the mean, and the rows are reconstructed again and again, which is how PCA
-        imputes. Padding stays.
+        They start as the mean, and the rows are reconstructed again and again, as PCA imputes.
         """
         # A sum is quicker, and is a number where all entries are, unless they overflow.
         if self.padded or not torch.isnan(x.sum()):
@@ -201,8 +198,7 @@ class AutoencoderModule(nn.Module):
 class Architecture(Strategy):
     """Base class of the architectures.
 
-    A subclass defines `build`. The default values of the other attributes are right for any encoder
-    and decoder.
+    A subclass defines `build`. The default attributes are right for any encoder and decoder.
 
     Attributes
     ----------
@@ -218,9 +214,8 @@ class Architecture(Strategy):
         not, the outputs of the encoder and of the decoder are each multiplied by a learnt number
         that starts at zero, which makes any net start as PCA.
     draws : bool, default=True
-        Whether the modules may draw random numbers from torch's global generator in training, as
-        dropout does. The generator is then seeded for the training and restored afterwards, and
-        fits in several threads train one after the other.
+        Whether the modules may draw from torch's global generator in training, as dropout does.
+        It is then seeded and restored afterwards, and only one thread trains at a time.
     padded : bool, default=False
         Whether the encoder takes sequences that are padded with NaN at their ends.
     tied : bool, default=False
@@ -238,8 +233,7 @@ class Architecture(Strategy):
     def build(self, plan):
         """Return the nonlinear encoder and decoder.
 
-        torch's global generator is seeded before the call, so layers may draw their weights from
-        it as usual.
+        torch's global generator is seeded before the call, for layers to draw their weights.
 
         Parameters
         ----------

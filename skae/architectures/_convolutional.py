@@ -19,32 +19,28 @@ _PADS = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}
 class Convolutional(Architecture, name="convolutional"):
     """Strided convolutions from a sample to its code, and transposed convolutions back.
 
-    Each entry of ``hidden_layer_sizes`` is the number of channels of a stage. A stage divides the
-    length of the axes by `stride`. A linear layer maps the output of the last stage to the code.
-    The decoder has the same stages in reverse order.
+    Each entry of ``hidden_layer_sizes`` is the number of channels of a stage. A linear layer maps
+    the output of the last stage to the code. The decoder has the same stages in reverse order.
 
     ``input_shape`` may be (T,) or (T, F) for series of T steps of one or F values, and (H, W) or
-    (C, H, W) for images. Any size is allowed. Without an ``input_shape`` a sample is a series of
-    shape (n_features,).
+    (C, H, W) for images, of any size. Without it a sample is a series of shape (n_features,).
 
     Parameters
     ----------
     kernel_size : int, default=4
         Length of the kernels along each axis.
     stride : int, default=2
-        The number that a stage divides the length of an axis by. It must be at most `kernel_size`,
-        so that no entry is skipped.
+        The number that a stage divides the length of an axis by, at most `kernel_size`.
     norm : {"batch"} or None, default=None
         Normalisation of each channel before the activations of the stages.
     n_residual_blocks : int, default=0
-        The number of residual blocks after each stage. A block has two convolutions with kernels
-        of length 3.
+        The number of residual blocks after each stage, of two convolutions of length 3 each.
     n_dims : {1, 2} or None, default=None
         The number of axes of the convolutions. None stands for 2 if ``input_shape`` has two or
         three entries, and for 1 otherwise. Series of shape (T, F) need ``n_dims=1``.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and a linear decoder of the whole sample are added to the layers.
-        The PCA start needs them. With "auto" they are added if ``init="pca"``.
+        Whether a linear encoder and decoder are added to the layers, as the PCA start needs them.
+        With "auto" they are added if ``init="pca"``.
 
     References
     ----------
@@ -112,15 +108,16 @@ class Convolutional(Architecture, name="convolutional"):
                 for side, short in zip(size, shorter, strict=True)
             ]
             window = self.kernel_size, self.stride, tuple(n // 2 for n in need)
-            if any(n % 2 for n in need):
+            odd = [n % 2 for n in need]
+            if any(odd):
                 # torch takes the last axis first.
-                down.append(_PADS[n_dims](tuple(i for n in reversed(need) for i in (0, n % 2))))
+                down.append(_PADS[n_dims](tuple(i for n in reversed(odd) for i in (0, n))))
             down.append(_CONVOLUTIONS[n_dims](channels, width, *window))
             down += self._after(width, n_dims, plan)
             # The decoder is built from its last layer to its first.
             stage = self._after(width, n_dims, plan)
             stage.append(_TRANSPOSED[n_dims](width, channels, *window))
-            if any(n % 2 for n in need):
+            if any(odd):
                 stage.append(CutEnd(size))
             up = stage + up
             channels, size = width, shorter

@@ -28,8 +28,7 @@ class Dropout(nn.Dropout):
     """Dropout that draws from ``generator``, or from torch's global generator if that is None.
 
     Whoever trains a net sets the generator on all its modules that have this attribute, and takes
-    it away afterwards: the nets of several threads would share the global one. It may be on another
-    device than the values.
+    it away afterwards: the nets of several threads would share the global one.
     """
 
     generator: torch.Generator | None = None
@@ -57,15 +56,11 @@ class SwapAxes(nn.Module):
         return x.transpose(1, 2)
 
 
-class Residual(nn.Module):
+class Residual(nn.Sequential):
     """Adds to its input what some layers make of it."""
 
-    def __init__(self, *layers):
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
     def forward(self, x):
-        return x + self.layers(x)
+        return x + super().forward(x)
 
 
 class CutEnd(nn.Module):

@@ -60,8 +60,8 @@ class Recurrent(Architecture, name="recurrent"):
     as input at every step. Each entry of ``hidden_layer_sizes`` is the number of units of a layer.
 
     ``input_shape`` is (T, F) for sequences of T steps of F values, or (T,) for one value per step.
-    Without an ``input_shape`` a sample is a sequence of shape (n_features,). Sequences with fewer
-    than T steps are padded with NaN at their ends. The encoder and the loss ignore the padding.
+    Without it a sample is a sequence of shape (n_features,). Sequences with fewer than T steps are
+    padded with NaN at their ends. The encoder and the loss ignore the padding.
 
     Parameters
     ----------
@@ -70,21 +70,18 @@ class Recurrent(Architecture, name="recurrent"):
     bidirectional : bool, default=False
         Whether each layer reads the sequence in both directions.
     embedding_size : int or None, default=None
-        The width of a linear layer that is applied to each step before the first recurrent layer.
-        For tokens, whose steps are as wide as the vocabulary, it is the size of the embedding. None
-        stands for no such layer.
+        The width of a linear layer that is applied to each step before the recurrent layers: for
+        tokens, whose steps are as wide as the vocabulary, an embedding. None: no such layer.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and a linear decoder of the whole sequence are added to the layers.
-        The PCA start needs them. With "auto" they are added if ``init="pca"``.
+        Whether a linear encoder and decoder are added to the layers, as the PCA start needs them.
+        With "auto" they are added if ``init="pca"``.
 
     References
     ----------
-    I. Sutskever, O. Vinyals, Q. V. Le, "Sequence to Sequence Learning with Neural Networks", NIPS
-    2014.
+    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS 2014.
 
-    K. Cho, B. van Merriënboer, C. Gulcehre, D. Bahdanau, F. Bougares, H. Schwenk, Y. Bengio,
-    "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation",
-    EMNLP 2014.
+    K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical
+    Machine Translation", EMNLP 2014.
 
     S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997.
 

@@ -4,12 +4,11 @@ import numpy as np
 import torch
 
 from .._data.rows import Rows
+from ._base import Preparation
 from ._links import Multinomial
 from .likelihood import Likelihood
-from .preparation import Preparation
 
-# By how much the sum of a category's fractions may miss one: more than the rounding of a hundred of
-# them in float32.
+# By how much the sum of fractions may miss one: more than the rounding of a hundred in float32.
 _TOLERANCE = 1e-4
 
 
@@ -84,8 +83,7 @@ class Block:
 class OneHotBlock(Block):
     """The one-hot columns of all categorical features, with a softmax over those of each.
 
-    They are one block, because a step then takes no longer for each more. Rows that are not one-hot
-    are refused by `transform`.
+    They are one block, because a step then takes no longer for each more.
     """
 
     def __init__(self, features):
@@ -102,7 +100,7 @@ class OneHotBlock(Block):
         self.scale_ = self.scale_ * np.sqrt(X.shape[1] / self.n_entries)
 
     def check(self, X):
-        pass
+        pass  # `transform` refuses what is not one-hot.
 
     def transform(self, X):
         total = np.add.reduceat(X, self.starts, axis=1)
@@ -176,8 +174,7 @@ class Blocks(Preparation):
 def find_blocks(X):
     """Return pairs of columns and the name of their loss: of numbers, of bits, of each feature.
 
-    A feature is a run of at least two columns of which one is 1 in each row. It neither begins nor
-    ends with a column of zeros.
+    A feature is a run of at least two columns of which one is 1 in each row, without zeros around.
     """
     missing = np.isnan(X)
     filled = np.where(missing, 0, X)

@@ -7,9 +7,8 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from ._base import Loss
+from ._base import Loss, Preparation
 from .likelihood import Likelihood
-from .preparation import Proportions
 
 
 def _extremes(X):
@@ -106,8 +105,7 @@ class Poisson(Likelihood, Loss, name="poisson"):
 
     Notes
     -----
-    The start is PCA's reconstruction, at least a hundredth of the feature's mean, where the log is
-    finite.
+    The start is PCA's reconstruction, at least a hundredth of the feature's mean.
 
     References
     ----------
@@ -142,6 +140,14 @@ class Poisson(Likelihood, Loss, name="poisson"):
         return x * eta - torch.exp(eta) - torch.lgamma(x + 1)
 
 
+class _Proportions(Preparation):
+    """Divide each row by its sum, which is its weight. A row of zeros stays one."""
+
+    def transform(self, X):
+        total = X.sum(1)
+        return X / np.where(total > 0, total, 1)[:, None], total
+
+
 class Multinomial(Loss, name="multinomial"):
     """Half the multinomial deviance of the counts of each row, given its total.
 
@@ -164,7 +170,7 @@ class Multinomial(Loss, name="multinomial"):
     identity = False
     positive_only = True
     whole_rows = True
-    preparation = Proportions()
+    preparation = _Proportions()
 
     def check(self, X):
         _check_counts(X, "multinomial")

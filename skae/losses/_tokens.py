@@ -2,13 +2,61 @@
 
 from numbers import Integral
 
+import numpy as np
 import torch
 
 from .._utils.sklearn import Interval
-from ._base import Loss
+from ._base import Loss, Preparation
 from ._links import log_above
 from .likelihood import Likelihood
-from .preparation import Indicators
+
+
+class _Indicators(Preparation):
+    """Turn each token into indicators, one for each token of the vocabulary, and back.
+
+    The attribute ``tokens_`` is the vocabulary: the whole numbers below `n_tokens`, or the distinct
+    values of the training data. A reconstruction becomes the token with the largest probability.
+    """
+
+    def __init__(self, n_tokens):
+        self.n_tokens = n_tokens
+
+    @property
+    def entry_width(self):
+        return len(self.tokens_)
+
+    def fit(self, X):
+        if self.n_tokens is not None:
+            self.tokens_ = np.arange(self.n_tokens, dtype=np.float64)
+        else:
+            self.tokens_ = np.unique(X[~np.isnan(X)]).astype(np.float64)
+        return self
+
+    def transform(self, X):
+        n_tokens = len(self.tokens_)
+        indicators = np.eye(n_tokens + 1, n_tokens, dtype=X.dtype)[self._positions(X)]
+        indicators[np.isnan(X)] = np.nan
+        return indicators.reshape(len(X), -1), None
+
+    def inverse_transform(self, mu):
+        positions = mu.reshape(len(mu), -1, len(self.tokens_)).argmax(2)
+        return self.tokens_[positions].astype(mu.dtype)
+
+    def net_shape(self, shape):
+        return (*shape, len(self.tokens_))
+
+    def _positions(self, X):
+        """Return each entry's position in the vocabulary; one past the end if it is not in it."""
+        positions = np.searchsorted(self.tokens_, X).clip(max=len(self.tokens_) - 1)
+        unknown = (self.tokens_[positions] != X) & ~np.isnan(X)
+        if self.n_tokens is not None and unknown.any():
+            raise ValueError(
+                f"X has the token {X[unknown][0]:g}, but "
+                f"loss=CategoricalCrossEntropy(n_tokens={self.n_tokens}) takes whole numbers from "
+                f"0 to {self.n_tokens - 1}."
+            )
+        positions[unknown] = len(self.tokens_)
+        return positions
 
 
 class CategoricalCrossEntropy(Likelihood, Loss, name="categorical_cross_entropy"):
@@ -21,9 +69,8 @@ class CategoricalCrossEntropy(Likelihood, Loss, name="categorical_cross_entropy"
     Parameters
     ----------
     n_tokens : int or None, default=None
-        The size of the vocabulary: X holds whole numbers from 0 to `n_tokens` - 1, and nothing
-        else. None: the distinct values of the training data; a token that is not among them is to
-        the net no token at all.
+        The size of the vocabulary, if X holds whole numbers from 0 to `n_tokens` - 1. None: the
+        vocabulary is the values of the training data; to the net any other is no token at all.
 
     Notes
     -----
@@ -50,7 +97,7 @@ class CategoricalCrossEntropy(Likelihood, Loss, name="categorical_cross_entropy"
 
     def fit(self, X):
         super().fit(X)
-        self.preparation = Indicators(self.n_tokens).fit(X)
+        self.preparation = _Indicators(self.n_tokens).fit(X)
         return self
 
     def _by_position(self, values):

@@ -25,8 +25,7 @@ class EncodedBatch:
         the standard deviation of each entry of the code, ``noise``, the mean squared error, and
         ``start_loss``, the mean loss.
     temperature : float
-        The mean loss of a row times the temperature is its negative log likelihood divided by the
-        number of its entries.
+        A row's mean loss times this is its negative log likelihood over the number of entries.
     generator : torch.Generator
         The only source of random numbers.
     progress : float
@@ -126,16 +125,14 @@ class Penalty(Strategy):
     Attributes
     ----------
     n_outputs : int, default=1
-        The number of outputs of the encoder for each component: the code, and what the penalty
-        finds in `EncodedBatch.extra`.
+        The number of outputs of the encoder a component, with those in `EncodedBatch.extra`.
     prior : bool, default=False
         Whether the penalty draws the codes towards a normal distribution with the standard
         deviations of the codes before the training. New samples can then be drawn from it.
     bound : bool, default=False
         Whether the loss is a bound of the likelihood. The penalty then also defines `divergence`.
     rowwise : bool, default=False
-        Whether `draw` and `terms` treat each row independently of the others. Otherwise a batch
-        cannot be split between several processes.
+        Whether rows do not depend on each other. Then a batch can be split between processes.
     """
 
     n_outputs = 1
@@ -194,8 +191,7 @@ class Penalty(Strategy):
         Returns
         -------
         terms : dict of str to Tensor of shape (n,)
-            The keys are the names of the terms in `history_`. The sum of the terms is never
-            negative.
+            The keys are their names in `history_`. The sum of the terms is never negative.
         """
         return {}
 

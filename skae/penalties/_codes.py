@@ -14,8 +14,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 class Sparse(Penalty, name="sparse"):
     """Few entries of a code are far from zero.
 
-    Each component of the code is first divided by its root mean square over the batch, so that a
-    smaller code has no smaller term.
+    Each component is first divided by its root mean square over the batch.
 
     Parameters
     ----------
@@ -70,8 +69,7 @@ class Contractive(Penalty, name="contractive"):
     """A small change of a sample changes its code only a little.
 
     The penalty is the squared Frobenius norm of the Jacobian of the encoder, divided by the number
-    of components. Each component of the code is first divided by its root mean square over the
-    batch, so that a smaller code has no smaller term.
+    of components. Each component is first divided by its root mean square over the batch.
 
     Parameters
     ----------
@@ -174,8 +172,7 @@ class Ordered(Penalty, name="ordered"):
 
     This is nested dropout. In each training step some rows keep only their first j components,
     where j is random; the others are set to zero. After the training, as with PCA, the first j
-    columns of ``transform(X)`` are a code with j components: set the other columns to zero before
-    ``inverse_transform``.
+    columns of ``transform(X)`` are a code: set the others to zero before ``inverse_transform``.
 
     Parameters
     ----------

@@ -49,8 +49,7 @@ class Variational(Penalty, name="variational"):
     I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
     Framework", ICLR 2017.
 
-    M. E. Tipping, C. M. Bishop, "Probabilistic Principal Component Analysis", Journal of the Royal
-    Statistical Society B 61(3), 1999.
+    M. E. Tipping, C. M. Bishop, "Probabilistic Principal Component Analysis", JRSS B 61(3), 1999.
 
     Examples
     --------
@@ -142,9 +141,8 @@ class Adversarial(Penalty, name="adversarial"):
     Notes
     -----
     The critic's outputs cannot be compared between epochs, as it changes. On held-out rows the
-    term is therefore another one, with the same weight: the Kullback-Leibler divergence between
-    the prior and the normal distribution that has the means and variances of the codes.
-    `history_` calls it a divergence.
+    term is therefore another one, the divergence in `history_`: the Kullback-Leibler divergence
+    between the prior and the normal distribution with the means and variances of the codes.
 
     References
     ----------
