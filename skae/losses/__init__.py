@@ -5,9 +5,8 @@ centred and divided by one scale, so that its units do not matter; the others on
 """
 
 from ._base import LOSSES, AbsoluteError, Huber, Loss, Preparation, SquaredError
-from ._links import BinaryCrossEntropy, Multinomial, Poisson
+from ._links import BinaryCrossEntropy, CategoricalCrossEntropy, Multinomial, Poisson
 from ._mixed import Mixed
-from ._tokens import CategoricalCrossEntropy
 from .likelihood import Likelihood
 
 __all__ = [

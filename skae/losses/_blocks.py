@@ -47,28 +47,27 @@ class Block:
     def inverse_transform(self, mu):
         return self.shift_ + self.scale_ * mu
 
-    def _target(self, x):
-        """Return what the net sees as the loss takes it."""
-        return x if self.loss.identity else self.scale_ * x
+    @property
+    def unit(self):
+        """What the net sees is multiplied by it for the loss."""
+        return 1.0 if self.loss.identity else self.scale_
 
     def link(self, eta):
-        return eta if self.loss.identity else self.loss.link(eta) / self.scale_
+        return self.loss.link(eta) / self.unit
 
     def inverse_link(self, mu, mean):
-        if self.loss.identity:
-            return mu
-        return self.loss.inverse_link(self.scale_ * mu, self.scale_ * mean)
+        return self.loss.inverse_link(self.unit * mu, self.unit * mean)
 
     def per_entry(self, eta, x):
         """Return minus the log likelihood of entries whose noise is as large as their spread."""
-        return self.loss.per_entry(eta, self._target(x)) / (self.loss.free_scale or 1.0)
+        return self.loss.per_entry(eta, self.unit * x) / (self.loss.free_scale or 1.0)
 
     def observed(self, x):
         return ~torch.isnan(x)
 
     def noise(self, eta, x):
         observed = self.observed(x)
-        entries = self.loss.per_entry(eta, self._target(torch.nan_to_num(x)))
+        entries = self.loss.per_entry(eta, self.unit * torch.nan_to_num(x))
         return (entries * observed).sum().item() / max(observed.sum().item(), 1)
 
     def log_likelihood(self, eta, x, noise):
@@ -76,8 +75,8 @@ class Block:
             raise ValueError(
                 f"{self.loss!r} is no likelihood, so rows have none under loss='mixed'."
             )
-        found = self.loss.log_likelihood(eta, self._target(x), noise)
-        return found - np.log(self.scale_) if self.loss.identity else found
+        # As a density, if it is one, in the units of X.
+        return self.loss.log_likelihood(eta, self.unit * x, noise) - np.log(self.scale_ / self.unit)
 
 
 class OneHotBlock(Block):
@@ -135,7 +134,7 @@ class OneHotBlock(Block):
 
     def per_entry(self, eta, x):
         # A zero that was centred and back is not quite zero.
-        return -self._sums(self._target(x).clamp(min=0) * self._log_fractions(eta))
+        return -self._sums((self.unit * x).clamp(min=0) * self._log_fractions(eta))
 
     def observed(self, x):
         return self._sums(torch.isnan(x).to(x.dtype)) == 0

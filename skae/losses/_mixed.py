@@ -134,9 +134,8 @@ def _resolved(blocks, n_features):
                 f"loss, such as {_EXAMPLE}, but holds {block!r}."
             )
         resolved.append((_columns(block[0], n_features), _loss(block[1])))
-    counts = np.zeros(n_features, dtype=int)
-    for columns, _ in resolved:
-        np.add.at(counts, columns, 1)
+    every = np.array([j for columns, _ in resolved for j in columns], dtype=int)
+    counts = np.bincount(every, minlength=n_features)
     for wrong, where in ((counts == 0, "no block"), (counts > 1, "more than one block")):
         if wrong.any():
             raise ValueError(

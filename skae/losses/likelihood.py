@@ -6,8 +6,9 @@ import torch
 class Likelihood:
     """Mixin of the losses that are minus a log likelihood, but for a scale and a constant.
 
-    A loss inherits from it before `Loss` and defines `log_likelihood`. A variational model with
-    such a loss has a lower bound of the log likelihood of rows, ``score_samples``.
+    A loss inherits from it before `Loss`, and defines `log_likelihood` unless that is minus the
+    loss itself. A variational model with such a loss has a lower bound of the log likelihood of
+    rows, ``score_samples``.
 
     Examples
     --------
@@ -54,9 +55,9 @@ class Likelihood:
         Returns
         -------
         log_likelihood : Tensor of shape (n, n_features)
-            In nats, the densities in the units of the target.
+            In nats, the densities in the units of the target. By default minus the loss.
         """
-        raise NotImplementedError
+        return -self.per_entry(eta, x)
 
     def total_log_likelihood(self, eta, x, noise):
         """Return the log likelihood of each row: the sum over the entries that are observed.
