@@ -8,29 +8,20 @@ import torch
 from ._utils.registry import Strategy
 from ._utils.sklearn import Interval, StrOptions
 
-__all__ = [
-    "CORRUPTIONS",
-    "Corruption",
-    "Gaussian",
-    "Masking",
-    "ResidualNoise",
-    "SaltAndPepper",
-]
+__all__ = ["CORRUPTIONS", "Corruption", "Gaussian", "Masking", "ResidualNoise", "SaltAndPepper"]
 
 
 class Corruption(Strategy):
     """Base class of the corruptions.
 
-    A subclass defines `corrupt`, and `fit` if it has to know the training rows. All rows that a
-    corruption sees are standardized: each feature is centred, and all features are divided by the
-    same scale, so that their mean variance is 1.
+    A subclass defines `corrupt`, and `fit` if it has to know the training rows. A corruption sees
+    standardized rows: features are centred, and divided by one scale for a mean variance of 1.
 
     Attributes
     ----------
     denoises : bool, default=True
-        Whether the purpose of the net is to reconstruct corrupted rows. If so, the best epoch is
-        the one with the smallest loss on corrupted held-out rows; otherwise it is the one with the
-        smallest loss on clean held-out rows.
+        Whether the purpose of the net is to reconstruct corrupted rows. The best epoch is the one
+        with the smallest loss on held-out rows, which are corrupted if so, and otherwise clean.
     """
 
     denoises = True
@@ -46,8 +37,7 @@ class Corruption(Strategy):
             Called without arguments, it returns the smallest and the largest standardized value of
             each feature, as two ndarrays of shape (n_features,). The call reads all training rows.
         standardize : callable
-            Takes rows in the units of X, an ndarray of shape (n, n_features), and returns them
-            standardized.
+            Returns an ndarray of shape (n, n_features), rows in the units of X, standardized.
         """
 
     def corrupt(self, x, error, generator):
@@ -77,8 +67,7 @@ class ResidualNoise(Corruption, name="residual"):
     """Gaussian noise whose size is `level` times the current reconstruction error.
 
     Rows that differ by less than the reconstruction error look alike to the net, which keeps it
-    from memorising single rows. The noise becomes smaller as the reconstruction becomes better, so
-    it does not limit how good the reconstruction can get.
+    from memorising single rows. As the noise shrinks with the error, it does not limit the net.
 
     Parameters
     ----------
@@ -117,8 +106,7 @@ class Gaussian(Corruption, name="gaussian"):
 
     References
     ----------
-    P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
-    Autoencoders", JMLR 11, 2010.
+    P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11, 2010.
 
     Examples
     --------
@@ -183,13 +171,11 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
     Parameters
     ----------
     fraction : float, default=0.1
-        The fraction of the entries that is changed: half to the smallest value, half to the
-        largest.
+        The fraction of the entries that is changed, half of them to each value.
 
     References
     ----------
-    P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, "Stacked Denoising
-    Autoencoders", JMLR 11, 2010.
+    P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11, 2010.
 
     Examples
     --------

@@ -8,16 +8,7 @@ from ._utils.registry import Strategy
 from ._utils.sklearn import Interval
 from ._utils.torch import private_operator, without_compiler
 
-__all__ = [
-    "OPTIMIZERS",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Momentum",
-    "Optimizer",
-    "RMSprop",
-]
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Momentum", "Optimizer", "RMSprop"]
 
 _FRACTION = Interval(Real, 0, 1, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -33,7 +24,7 @@ class Optimizer(Strategy):
     default_learning_rate : float, default=0.001
         The learning rate that ``learning_rate="auto"`` stands for.
     elementwise : bool, default=False
-        Whether the update of a weight depends on the gradients of that weight only. If so, `build`
+        Whether the update of a weight depends on the gradients of that weight only. Then `build`
         may get all weights of the net as a single vector, which is faster.
     """
 
@@ -66,28 +57,22 @@ OPTIMIZERS = Optimizer.registry
 class _OneVectorStep:
     """A step that calls torch's fused operator directly where there is one vector to train.
 
-    torch's own step first collects the parameters, groups them by device and type, and checks all
-    options. For a small net this takes longer than the update itself. The operators are private
-    names of torch: where one is missing, every step is torch's own.
+    For a small net, what torch's own step does first takes longer than the update itself. The
+    operators are private names of torch: where one is missing, every step is torch's own.
     """
 
-    _operator = None
-
     def step(self, closure=None):
-        groups = self.param_groups
-        group, operator = groups[0], self._operator
-        parameters = group["params"]
-        vector = parameters[0]
-        gradient = vector.grad
+        group = self.param_groups[0]
+        vector = group["params"][0]
         # torch takes the first step, before which there is no state.
         state = self.state.get(vector)
-        several = len(parameters) > 1 or len(groups) > 1
-        if several or closure or gradient is None or not state or not operator:
+        several = len(group["params"]) > 1 or len(self.param_groups) > 1
+        if several or closure or vector.grad is None or not state or not self._operator:
             return super().step(closure)
         state["step"] += 1
-        operator(
+        self._operator(
             [vector.detach()],
-            [gradient],
+            [vector.grad],
             [state["exp_avg"]],
             [state["exp_avg_sq"]],
             [],
@@ -106,14 +91,10 @@ class _OneVectorStep:
 
 
 class _OneVectorAdam(_OneVectorStep, without_compiler(torch.optim.Adam)):
-    """torch.optim.Adam with a faster step. To be made with ``fused=True``."""
-
     _operator = private_operator("adam")
 
 
 class _OneVectorAdamW(_OneVectorStep, without_compiler(torch.optim.AdamW)):
-    """torch.optim.AdamW with a faster step. To be made with ``fused=True``."""
-
     _operator = private_operator("adamw")
 
 
@@ -165,13 +146,10 @@ class Adam(Optimizer, name="adam"):
         self.epsilon = epsilon
 
     def build(self, parameters, learning_rate, alpha):
+        betas = (self.beta_1, self.beta_2)
+        # `_OneVectorStep` calls the operator of a fused step.
         return self._torch_class(
-            parameters,
-            lr=learning_rate,
-            betas=(self.beta_1, self.beta_2),
-            eps=self.epsilon,
-            weight_decay=alpha,
-            fused=True,
+            parameters, learning_rate, betas, self.epsilon, weight_decay=alpha, fused=True
         )
 
 
@@ -207,8 +185,7 @@ class SGD(Optimizer, name="sgd"):
     momentum : float, default=0.0
         The fraction of the last step that is added to the next one.
     nesterov : bool, default=False
-        Whether the gradient is computed at the point to which the momentum leads. This needs a
-        momentum above 0.
+        Whether the gradient is that where the momentum leads. This needs a momentum above 0.
 
     Examples
     --------
@@ -232,11 +209,7 @@ class SGD(Optimizer, name="sgd"):
                 f"momentum={self.momentum!r}."
             )
         return _SGD(
-            parameters,
-            lr=learning_rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=alpha,
+            parameters, learning_rate, self.momentum, nesterov=self.nesterov, weight_decay=alpha
         )
 
 
@@ -310,7 +283,6 @@ class RMSprop(Optimizer, name="rmsprop"):
     """
 
     elementwise = True
-    default_learning_rate = 1e-3
     _parameter_constraints: dict = {"rho": [_FRACTION], "momentum": [_FRACTION]}
 
     def __init__(self, rho=0.99, momentum=0.0):
@@ -319,9 +291,5 @@ class RMSprop(Optimizer, name="rmsprop"):
 
     def build(self, parameters, learning_rate, alpha):
         return _RMSprop(
-            parameters,
-            lr=learning_rate,
-            alpha=self.rho,
-            momentum=self.momentum,
-            weight_decay=alpha,
+            parameters, lr=learning_rate, alpha=self.rho, momentum=self.momentum, weight_decay=alpha
         )

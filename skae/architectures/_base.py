@@ -9,9 +9,8 @@ from torch import nn
 from .._utils.registry import Strategy
 from .._utils.torch import as_double
 
-# How often a row with missing entries is reconstructed to fill them. It is the strength of a
-# regularisation, too: until it settles, a reconstruction fits what is there with all components,
-# and extrapolates.
+# How often a row with missing entries is reconstructed to fill them. More would fit what is there
+# with all components, and extrapolate.
 COMPLETIONS = 3
 ACTIVATIONS = {
     "identity": nn.Identity,
@@ -41,13 +40,12 @@ class Plan:
     n_outputs : int
         Width of the encoder's output: the code, followed by the other outputs that a penalty uses.
     hidden_layer_sizes : tuple of int
-        Widths of the encoder's hidden layers from the input to the code. The decoder has them in
-        reverse order.
+        Widths of the encoder's hidden layers. The decoder has them in reverse order.
     activation : str
         A name in `ACTIVATIONS`.
     zero : bool
-        Whether the weights of the last layers start at zero, as the PCA start needs it. Only
-        architectures with ``zeroes = True`` use it.
+        Whether the last layers start at zero, as the PCA start needs it. Only architectures with
+        ``zeroes = True`` use it.
 
     Examples
     --------
@@ -104,34 +102,12 @@ class AutoencoderModule(nn.Module):
     link makes a reconstruction: ``D z + g(z)`` where the link is the identity. Other losses start
     as PCA as well: their predictor is the inverse link of PCA's reconstruction, plus ``g(z)``.
 
-    Parameters
-    ----------
-    f, g : nn.Module
-        The nonlinear encoder and decoder.
-    E, D : Tensor of shape (n_features, n_components) and its transpose, or None
-        The linear encoder and decoder. Without D, the decoder is E's transpose; without E, there
-        is no linear path.
-    loss : Loss
-    standardization : Standardization
-        Of the rows.
-    n_components : int
-    padded : bool
-        Whether rows may end in NaN, the padding of shorter sequences.
-    gated : bool
-        Whether f and g are each multiplied by a number that is learnt and starts at zero. It makes
-        any f and g start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021),
-        start deep nets as the identity.
-    critic : nn.Module or None
-        What a penalty trains beside the net.
-
-    Attributes
-    ----------
-    spread : Tensor of shape (n_components,)
-        Standard deviations of the code's entries at the start: the units of the penalties.
-    noise : Tensor of shape ()
-        Mean squared error of the start.
-    start_loss : Tensor of shape ()
-        Mean loss of the start.
+    Without the Tensor D, the linear decoder is E's transpose; without E, there is no linear path.
+    ``padded`` tells whether rows may end in NaN, the padding of shorter sequences. If ``gated``, f
+    and g are each multiplied by a number that is learnt and starts at zero. It makes any f and g
+    start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
+    the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
+    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -152,8 +128,6 @@ class AutoencoderModule(nn.Module):
         if not loss.identity:
             self.register_buffer("mean", as_double(standardization.mean), persistent=False)
             self.scale = standardization.scale
-
-    # -- rows to codes and back ------------------------------------------------------------------
 
     def outputs(self, x):
         """Return the output of the encoder: codes, and what a penalty asked for beside them."""
@@ -198,10 +172,9 @@ class AutoencoderModule(nn.Module):
 
     @torch.no_grad()
     def complete(self, x):
-        """Return rows whose missing entries are the net's own reconstruction of them.
+        """Return rows whose missing entries, but not padding, are the net's own reconstruction.
 
-        They start as the mean, and the rows are reconstructed again and again, which is how PCA
-        imputes. A net that takes rows with padding gets them as they are.
+        They start as the mean, and the rows are reconstructed again and again, as PCA imputes.
         """
         # A sum is quicker, and is a number where all entries are, unless they overflow.
         if self.padded or not torch.isnan(x.sum()):
@@ -219,15 +192,13 @@ class AutoencoderModule(nn.Module):
 
     def own_parameters(self):
         """Return the parameters that the loss trains: all but the critic's."""
-        critic = set() if self.critic is None else set(self.critic.parameters())
-        return [p for p in self.parameters() if p not in critic]
+        return [p for name, p in self.named_parameters() if not name.startswith("critic.")]
 
 
 class Architecture(Strategy):
     """Base class of the architectures.
 
-    A subclass defines `build`. The default values of the other attributes are right for any encoder
-    and decoder.
+    A subclass defines `build`. The default attributes are right for any encoder and decoder.
 
     Attributes
     ----------
@@ -243,9 +214,8 @@ class Architecture(Strategy):
         not, the outputs of the encoder and of the decoder are each multiplied by a learnt number
         that starts at zero, which makes any net start as PCA.
     draws : bool, default=True
-        Whether the modules may draw random numbers from torch's global generator in training, as
-        dropout does. The generator is then seeded for the training and restored afterwards, and
-        fits in several threads train one after the other.
+        Whether the modules may draw from torch's global generator in training, as dropout does.
+        It is then seeded and restored afterwards, and only one thread trains at a time.
     padded : bool, default=False
         Whether the encoder takes sequences that are padded with NaN at their ends.
     tied : bool, default=False
@@ -263,8 +233,7 @@ class Architecture(Strategy):
     def build(self, plan):
         """Return the nonlinear encoder and decoder.
 
-        torch's global generator is seeded before the call, so layers may draw their weights from
-        it as usual.
+        torch's global generator is seeded before the call, for layers to draw their weights.
 
         Parameters
         ----------

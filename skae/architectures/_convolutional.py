@@ -7,42 +7,40 @@ from torch import nn
 
 from .._utils.sklearn import Interval, Options, StrOptions
 from ._base import Architecture
-from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, PadEnd, Permute, Residual
+from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, Residual, SwapAxes
 
+# By the number of axes.
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 _NORMS = {1: BatchNorm1d, 2: BatchNorm2d}
+_PADS = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}
 
 
 class Convolutional(Architecture, name="convolutional"):
     """Strided convolutions from a sample to its code, and transposed convolutions back.
 
-    Each entry of ``hidden_layer_sizes`` is the number of channels of a stage. A stage divides the
-    length of the axes by `stride`. A linear layer maps the output of the last stage to the code.
-    The decoder has the same stages in reverse order.
+    Each entry of ``hidden_layer_sizes`` is the number of channels of a stage. A linear layer maps
+    the output of the last stage to the code. The decoder has the same stages in reverse order.
 
     ``input_shape`` may be (T,) or (T, F) for series of T steps of one or F values, and (H, W) or
-    (C, H, W) for images. Any size is allowed. Without an ``input_shape`` a sample is a series of
-    shape (n_features,).
+    (C, H, W) for images, of any size. Without it a sample is a series of shape (n_features,).
 
     Parameters
     ----------
     kernel_size : int, default=4
         Length of the kernels along each axis.
     stride : int, default=2
-        The number that a stage divides the length of an axis by. It must be at most `kernel_size`,
-        so that no entry is skipped.
+        The number that a stage divides the length of an axis by, at most `kernel_size`.
     norm : {"batch"} or None, default=None
         Normalisation of each channel before the activations of the stages.
     n_residual_blocks : int, default=0
-        The number of residual blocks after each stage. A block has two convolutions with kernels
-        of length 3.
+        The number of residual blocks after each stage, of two convolutions of length 3 each.
     n_dims : {1, 2} or None, default=None
         The number of axes of the convolutions. None stands for 2 if ``input_shape`` has two or
         three entries, and for 1 otherwise. Series of shape (T, F) need ``n_dims=1``.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and a linear decoder of the whole sample are added to the layers.
-        The PCA start needs them. With "auto" they are added if ``init="pca"``.
+        Whether a linear encoder and decoder are added to the layers, as the PCA start needs them.
+        With "auto" they are added if ``init="pca"``.
 
     References
     ----------
@@ -98,49 +96,42 @@ class Convolutional(Architecture, name="convolutional"):
                 f"{self.kernel_size}, got {self.stride}."
             )
         n_dims, channels, size = self._axes(plan.shape)
-        down, up = [self._arrange(plan.shape, n_dims)], []
+        steps_first = n_dims == 1 and len(plan.shape) == 2
+        down, up = [nn.Unflatten(1, plan.shape if steps_first else (channels, *size))], []
+        if steps_first:
+            down.append(SwapAxes())
         for width in plan.hidden_layer_sizes:
-            down += [*self._shorten(channels, width, size), *self._after(width, n_dims, plan)]
+            shorter = tuple(-(-side // self.stride) for side in size)
+            # How many zeros each axis needs: half of them at both ends, an odd one at its end.
+            need = [
+                (short - 1) * self.stride + self.kernel_size - side
+                for side, short in zip(size, shorter, strict=True)
+            ]
+            window = self.kernel_size, self.stride, tuple(n // 2 for n in need)
+            odd = [n % 2 for n in need]
+            if any(odd):
+                # torch takes the last axis first.
+                down.append(_PADS[n_dims](tuple(i for n in reversed(odd) for i in (0, n))))
+            down.append(_CONVOLUTIONS[n_dims](channels, width, *window))
+            down += self._after(width, n_dims, plan)
             # The decoder is built from its last layer to its first.
-            up = [*self._after(width, n_dims, plan), *self._lengthen(width, channels, size), *up]
-            channels, size = width, self._short(size)
+            stage = self._after(width, n_dims, plan)
+            stage.append(_TRANSPOSED[n_dims](width, channels, *window))
+            if any(odd):
+                stage.append(CutEnd(size))
+            up = stage + up
+            channels, size = width, shorter
         n_last = channels * prod(size)
         first, last = nn.Linear(plan.n_components, n_last), nn.Linear(n_last, plan.n_outputs)
         backwards = [m for m in up if isinstance(m, _TRANSPOSED[n_dims])]
         plan.end(last)
         plan.end(backwards[-1] if backwards else first)
-        if n_dims == 1 and len(plan.shape) == 2:
-            up.append(Permute(0, 2, 1))
+        if steps_first:
+            up.append(SwapAxes())
         return (
             nn.Sequential(*down, nn.Flatten(), last),
             nn.Sequential(first, nn.Unflatten(1, (channels, *size)), *up),
         )
-
-    def _short(self, size):
-        return tuple(-(-side // self.stride) for side in size)
-
-    def _padding(self, size):
-        """Return how many zeros pad both ends of each axis, and how many more its second end."""
-        shorts = self._short(size)
-        need = [
-            max(0, (short - 1) * self.stride + self.kernel_size - side)
-            for side, short in zip(size, shorts, strict=True)
-        ]
-        return tuple(n // 2 for n in need), tuple(n % 2 for n in need)
-
-    def _shorten(self, n_in, n_out, size):
-        padding, more = self._padding(size)
-        if any(more):
-            yield PadEnd(more)
-        convolution = _CONVOLUTIONS[len(size)]
-        yield convolution(n_in, n_out, self.kernel_size, self.stride, padding)
-
-    def _lengthen(self, n_in, n_out, size):
-        padding, more = self._padding(size)
-        transposed = _TRANSPOSED[len(size)]
-        yield transposed(n_in, n_out, self.kernel_size, self.stride, padding)
-        if any(more):
-            yield CutEnd(size)
 
     def _axes(self, shape):
         """Return the number of axes of the convolutions, the channels, and the axes' lengths."""
@@ -153,14 +144,6 @@ class Convolutional(Architecture, name="convolutional"):
         if n_dims == 1:
             return 1, (1 if len(shape) == 1 else shape[1]), shape[:1]
         return 2, (1 if len(shape) == 2 else shape[0]), shape[-2:]
-
-    def _arrange(self, shape, n_dims):
-        """Return a layer that gives flat rows the shape (channels, *axes)."""
-        if len(shape) == n_dims:
-            return nn.Unflatten(1, (1, *shape))
-        if n_dims == 1:
-            return nn.Sequential(nn.Unflatten(1, shape), Permute(0, 2, 1))
-        return nn.Unflatten(1, shape)
 
     def _after(self, channels, n_dims, plan):
         """Return the layers that follow a stage's convolution, or precede it in the decoder."""

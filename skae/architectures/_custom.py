@@ -8,7 +8,7 @@ from ._base import Architecture
 
 
 class _Call(nn.Module):
-    """A module that gives rows the shape of samples and calls a method of another module."""
+    """A module that gives rows a shape and calls a method of another module."""
 
     def __init__(self, module, method, shape):
         super().__init__()
@@ -34,9 +34,9 @@ class Module(Architecture):
         and divided by one scale for all features. With some penalties ``encode`` must return more
         columns: with "variational" it is 2 * n_components.
     **params : dict
-        Arguments of the class. If it takes an argument n_features, n_components, n_outputs (the
-        number of columns of ``encode``), input_shape, hidden_layer_sizes or activation that is not
-        given here, the estimator sets it.
+        Arguments of the class. The estimator sets those that the class takes and that are not
+        given here of n_features, n_components, n_outputs (the number of columns of ``encode``),
+        input_shape, hidden_layer_sizes and activation.
 
     Examples
     --------
@@ -50,9 +50,8 @@ class Module(Architecture):
     ...             nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, n_components)
     ...         )
     ...         self.decode = nn.Linear(n_components, n_features)
-    >>> AutoencoderTransformer(architecture=Module(Net, width=8)).get_params()[
-    ...     "architecture__width"
-    ... ]
+    >>> model = AutoencoderTransformer(architecture=Module(Net, width=8))
+    >>> model.get_params()["architecture__width"]
     8
     """
 
@@ -61,33 +60,9 @@ class Module(Architecture):
         self._params = params
 
     def get_params(self, deep=True):
-        """Return the class and its arguments.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Has no effect, because the arguments have no parameters themselves.
-
-        Returns
-        -------
-        params : dict
-            The values by name.
-        """
         return {"module": self.module, **self._params}
 
     def set_params(self, **params):
-        """Set the class or its arguments.
-
-        Parameters
-        ----------
-        **params : dict
-            The new values by name.
-
-        Returns
-        -------
-        self : Module
-            The object itself.
-        """
         self.module = params.pop("module", self.module)
         self._params = self._params | params
         return self
@@ -124,15 +99,12 @@ class Pair(Architecture):
     """Two modules, an encoder and a decoder.
 
     ``architecture=(encoder, decoder)`` is short for ``architecture=Pair(encoder, decoder)``. Each
-    fit trains copies of the modules and starts from their weights, which therefore do not depend
-    on `random_state`.
+    fit trains copies of the modules and starts from their weights, whatever the `random_state`.
 
     Parameters
     ----------
     encoder : torch.nn.Module
-        Maps a batch of samples to codes of shape (n, n_components). The batch has the shape
-        (n, \\*input_shape), or (n, n_features) without an ``input_shape``. Its features are centred
-        and divided by one scale for all features.
+        Maps a batch of samples to codes of shape (n, n_components), as ``encode`` of a `Module`.
     decoder : torch.nn.Module
         Maps codes to reconstructions.
 
@@ -160,14 +132,11 @@ class Pair(Architecture):
                 )
 
     def build(self, plan):
-        return (
-            nn.Sequential(nn.Unflatten(1, plan.shape), self.encoder),
-            self.decoder,
-        )
+        return nn.Sequential(nn.Unflatten(1, plan.shape), self.encoder), self.decoder
 
 
 def as_architecture(value):
-    """Return the architecture, made a `Module` or a `Pair` if it is a class or two modules."""
+    """Return a `Module` for a class, or a `Pair` for two modules."""
     if isinstance(value, type) and issubclass(value, nn.Module):
         return Module(value)
     if isinstance(value, tuple) and len(value) == 2:

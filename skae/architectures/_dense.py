@@ -26,11 +26,10 @@ class Dense(Architecture, name="dense"):
     norm : {"batch", "layer"} or None, default=None
         Normalisation before each activation.
     tied : bool, default=False
-        Whether the decoder's weights are the transposes of the encoder's, which halves their
-        number. The biases are not shared.
+        Whether the decoder's weights, but not its biases, are the encoder's, transposed.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and decoder run beside the layers. They carry the PCA start;
-        without them only ``init="random"`` is possible. "auto": with ``init="pca"`` only.
+        Whether a linear encoder and decoder are added to the layers, as the PCA start needs them.
+        With "auto" they are added if ``init="pca"``.
 
     References
     ----------

@@ -25,17 +25,10 @@ class BatchNorm2d(_TakesOneRow, nn.BatchNorm2d):
 
 
 class Dropout(nn.Dropout):
-    """Dropout that can draw from a generator of its own.
+    """Dropout that draws from ``generator``, or from torch's global generator if that is None.
 
-    Whoever trains a net sets ``generator`` on all its modules that have this attribute, and takes
-    it away afterwards. Then nothing is drawn from torch's global generator, which the nets of
-    several threads would share. The generator may be on another device than the values. It is no
-    part of the layer's state: a copy has none, in memory or from a pickle.
-
-    Attributes
-    ----------
-    generator : torch.Generator or None, default=None
-        What the layer draws from while it is trained. None: torch's global generator.
+    Whoever trains a net sets the generator on all its modules that have this attribute, and takes
+    it away afterwards: the nets of several threads would share the global one.
     """
 
     generator: torch.Generator | None = None
@@ -43,10 +36,9 @@ class Dropout(nn.Dropout):
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        generator = self.generator
-        device = x.device if generator is None else generator.device
+        device = x.device if self.generator is None else self.generator.device
         mask = torch.empty(x.shape, dtype=x.dtype, device=device)
-        mask.bernoulli_(1 - self.p, generator=generator).div_(1 - self.p)
+        mask.bernoulli_(1 - self.p, generator=self.generator).div_(1 - self.p)
         return x * mask.to(x.device)
 
     def __getstate__(self):
@@ -57,37 +49,18 @@ class Dropout(nn.Dropout):
         return state
 
 
-class Permute(nn.Module):
-    """Reorders the axes of a batch."""
-
-    def __init__(self, *axes):
-        super().__init__()
-        self.axes = axes
+class SwapAxes(nn.Module):
+    """Swaps the two axes of each sample."""
 
     def forward(self, x):
-        return x.permute(self.axes)
+        return x.transpose(1, 2)
 
 
-class Residual(nn.Module):
+class Residual(nn.Sequential):
     """Adds to its input what some layers make of it."""
 
-    def __init__(self, *layers):
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
     def forward(self, x):
-        return x + self.layers(x)
-
-
-class PadEnd(nn.Module):
-    """Adds zeros at the end of the last axes."""
-
-    def __init__(self, lengths):
-        super().__init__()
-        self.pairs = [n for length in reversed(lengths) for n in (0, length)]
-
-    def forward(self, x):
-        return functional.pad(x, self.pairs)
+        return x + super().forward(x)
 
 
 class CutEnd(nn.Module):

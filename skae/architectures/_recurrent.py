@@ -25,16 +25,12 @@ class _Encoder(nn.Module):
     def forward(self, x):
         x = x.unflatten(1, self.shape)
         observed = ~torch.isnan(x[:, :, 0])
-        padded = not bool(observed.all())
-        if padded:
+        x = self.embedding(torch.nan_to_num(x))
+        if not observed.all():
             # torch needs at least one step, even of a sequence that is all padding.
             lengths = observed.sum(1).clamp(min=1).cpu()
-            x = torch.nan_to_num(x)
-        if self.embedding is not None:
-            x = self.embedding(x)
-        for i, cell in enumerate(self.cells):
-            if padded and i == 0:
-                x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        for cell in self.cells:
             x, state = cell(x)
         hidden = state[0] if isinstance(state, tuple) else state
         return self.last(hidden.transpose(0, 1).flatten(1))
@@ -64,8 +60,8 @@ class Recurrent(Architecture, name="recurrent"):
     as input at every step. Each entry of ``hidden_layer_sizes`` is the number of units of a layer.
 
     ``input_shape`` is (T, F) for sequences of T steps of F values, or (T,) for one value per step.
-    Without an ``input_shape`` a sample is a sequence of shape (n_features,). Sequences with fewer
-    than T steps are padded with NaN at their ends. The encoder and the loss ignore the padding.
+    Without it a sample is a sequence of shape (n_features,). Sequences with fewer than T steps are
+    padded with NaN at their ends. The encoder and the loss ignore the padding.
 
     Parameters
     ----------
@@ -74,21 +70,18 @@ class Recurrent(Architecture, name="recurrent"):
     bidirectional : bool, default=False
         Whether each layer reads the sequence in both directions.
     embedding_size : int or None, default=None
-        The width of a linear layer that is applied to each step before the first recurrent layer.
-        For tokens, whose steps are as wide as the vocabulary, it is the size of the embedding. None
-        stands for no such layer.
+        The width of a linear layer that is applied to each step before the recurrent layers: for
+        tokens, whose steps are as wide as the vocabulary, an embedding. None: no such layer.
     linear_path : bool or "auto", default="auto"
-        Whether a linear encoder and a linear decoder of the whole sequence are added to the layers.
-        The PCA start needs them. With "auto" they are added if ``init="pca"``.
+        Whether a linear encoder and decoder are added to the layers, as the PCA start needs them.
+        With "auto" they are added if ``init="pca"``.
 
     References
     ----------
-    I. Sutskever, O. Vinyals, Q. V. Le, "Sequence to Sequence Learning with Neural Networks", NIPS
-    2014.
+    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS 2014.
 
-    K. Cho, B. van Merriënboer, C. Gulcehre, D. Bahdanau, F. Bougares, H. Schwenk, Y. Bengio,
-    "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation",
-    EMNLP 2014.
+    K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical
+    Machine Translation", EMNLP 2014.
 
     S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997.
 
@@ -129,7 +122,7 @@ class Recurrent(Architecture, name="recurrent"):
             )
         n_steps, width = plan.shape if len(plan.shape) == 2 else (*plan.shape, 1)
         sizes, n_directions = plan.hidden_layer_sizes, 1 + self.bidirectional
-        embedding, n_inputs = None, width
+        embedding, n_inputs = nn.Identity(), width
         if self.embedding_size is not None:
             n_inputs = self.embedding_size
             embedding = nn.Linear(width, n_inputs, bias=False)
@@ -140,9 +133,8 @@ class Recurrent(Architecture, name="recurrent"):
         return f, _Decoder(n_steps, first, self._cells(sizes[-1], sizes[::-1]), last)
 
     def _cells(self, n_inputs, sizes):
-        cells = nn.ModuleList()
+        cell, cells = _CELLS[self.cell], nn.ModuleList()
         for size in sizes:
-            cell = _CELLS[self.cell]
             cells.append(cell(n_inputs, size, batch_first=True, bidirectional=self.bidirectional))
             n_inputs = (1 + self.bidirectional) * size
         return cells

@@ -1,14 +1,12 @@
 """Losses of one reconstructed sample, each with the link that maps the net's output to X's units.
 
 A loss is the mean over the features of one sample. Losses with the identity link are computed on X
-centred and divided by one global scale, so that they do not depend on its units; the others on X
-itself, because counts and probabilities have no other unit.
+centred and divided by one scale, so that its units do not matter; the others on X itself.
 """
 
 from ._base import LOSSES, AbsoluteError, Huber, Loss, Preparation, SquaredError
-from ._links import BinaryCrossEntropy, Multinomial, Poisson
+from ._links import BinaryCrossEntropy, CategoricalCrossEntropy, Multinomial, Poisson
 from ._mixed import Mixed
-from ._tokens import CategoricalCrossEntropy
 from .likelihood import Likelihood
 
 __all__ = [

@@ -21,8 +21,9 @@ class Preparation:
     Attributes
     ----------
     is_identity : bool
-        Whether rows stay as they are. True for the base class, and False for each subclass that
-        defines `transform`.
+        Whether rows stay as they are: False for each subclass that defines `transform`.
+    entry_width : int or float, default=1
+        The number of values that an entry of X is to the net: more than one for tokens.
 
     Examples
     --------
@@ -45,15 +46,11 @@ class Preparation:
     """
 
     is_identity = True
+    entry_width = 1
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls.is_identity = cls.transform is Preparation.transform
-
-    @property
-    def entry_width(self):
-        """The number of values that an entry of X is to the net: more than one for tokens."""
-        return 1
 
     def fit(self, X):
         """Learn from the training rows. It is called once, at the start of a fit.
@@ -148,14 +145,11 @@ class Loss(Strategy):
     whole_rows = False
     discrete = False
     free_scale: float | None = None
-    # All losses use this one object, so it must not learn anything: a loss whose preparation does
-    # gets one of its own in `fit`.
+    # All losses share this object: a loss whose preparation learns makes its own in `fit`.
     preparation = Preparation()
 
     def fit(self, X):
-        """Check the training data and learn what the loss needs of them.
-
-        It is called once, at the start of a fit.
+        """Check the training data and learn from them. It is called once, at the start of a fit.
 
         Parameters
         ----------
@@ -166,11 +160,6 @@ class Loss(Strategy):
         -------
         self : Loss
             The fitted loss.
-
-        Raises
-        ------
-        ValueError
-            If a value of X is outside the loss's domain.
         """
         self.check(X)
         return self
@@ -178,8 +167,7 @@ class Loss(Strategy):
     def check(self, X):
         """Check that X lies in the loss's domain, and learn nothing.
 
-        It is called by `fit`, and with the rows of a warm start or of a later ``partial_fit``. What
-        the preparation cannot transform, it refuses itself.
+        It is called by `fit`, and with the rows of a warm start or of a later ``partial_fit``.
 
         Parameters
         ----------
@@ -229,10 +217,8 @@ class Loss(Strategy):
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target.
 
         Returns
         -------
@@ -246,10 +232,8 @@ class Loss(Strategy):
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target.
 
         Returns
         -------
@@ -259,14 +243,12 @@ class Loss(Strategy):
         raise NotImplementedError
 
     def per_observed(self, eta, x):
-        """Return the loss of each row, over the entries that are observed.
+        """Return the loss of each row over its observed entries.
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is missing.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target, where NaN is missing.
 
         Returns
         -------
@@ -341,8 +323,7 @@ class Huber(Loss, name="huber"):
 
     References
     ----------
-    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics
-    35(1), 1964.
+    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Math. Statistics 35, 1964.
 
     Examples
     --------

@@ -1,91 +1,105 @@
-"""Blocks of columns with a loss each: how they are found, centred and scaled."""
+"""Blocks of columns with a loss each: how they are found, centred, scaled and compared."""
 
 import numpy as np
+import torch
 
 from .._data.rows import Rows
-from .preparation import Preparation
+from ._base import Preparation
+from ._links import Multinomial
+from .likelihood import Likelihood
 
-# By how much the sum of a category's fractions may miss one: more than the rounding of a hundred of
-# them in float32.
+# By how much the sum of fractions may miss one: more than the rounding of a hundred in float32.
 _TOLERANCE = 1e-4
 
 
 class Block:
-    """Columns that are divided by one scale, and centred first if the net's output is X itself.
+    """Columns of X with a loss, divided by one scale, and centred if the net's output is X itself.
 
-    No block has more weight than the others in the start, whatever its units.
-
-    Parameters
-    ----------
-    columns : list of int
-        Which columns of X.
-    centred : bool
-        Whether they are centred.
-
-    Attributes
-    ----------
-    index : slice or ndarray of int
-        The columns; a slice where they are consecutive, because a view needs no copy.
-    n_entries : int
-        The number of features: columns or, of one-hot columns, categories.
-    shift_ : ndarray of shape (n_columns,)
-        What is subtracted from each column.
-    scale_ : float
-        What the columns are divided by.
+    No block has more weight than the others in the start, whatever its units. All methods take the
+    block's own columns, which are ``X[:, index]``. The loss has `n_entries` entries a row.
     """
 
-    def __init__(self, columns, centred):
+    def __init__(self, columns, loss):
         self.columns = np.asarray(columns)
-        self.centred = centred
+        self.loss = loss
+        # A slice where it is one, because a view needs no copy.
         consecutive = (np.diff(self.columns) == 1).all()
         first, last = int(self.columns[0]), int(self.columns[-1])
         self.index = slice(first, last + 1) if consecutive else self.columns
         self.n_entries = len(self.columns)
 
     def fit(self, X):
-        """Learn the shift and the scale from the block's own columns."""
+        self.loss.fit(X)
+        self._measure(X)
+
+    def _measure(self, X):
+        """Learn the scale, and what is subtracted."""
         measured = Rows(X, np.arange(len(X)), None, Preparation()).standardization
         mean, self.scale_ = measured.mean, measured.scale
-        self.shift_ = mean if self.centred else np.zeros_like(mean)
-        return self
+        self.shift_ = mean if self.loss.identity else np.zeros_like(mean)
+
+    def check(self, X):
+        self.loss.check(X)
 
     def transform(self, X):
-        """Return the block's own columns, centred and scaled."""
         return (X - self.shift_) / self.scale_
 
     def inverse_transform(self, mu):
-        """Return the block's own columns in the units of X."""
         return self.shift_ + self.scale_ * mu
+
+    @property
+    def unit(self):
+        """What the net sees is multiplied by it for the loss."""
+        return 1.0 if self.loss.identity else self.scale_
+
+    def link(self, eta):
+        return self.loss.link(eta) / self.unit
+
+    def inverse_link(self, mu, mean):
+        return self.loss.inverse_link(self.unit * mu, self.unit * mean)
+
+    def per_entry(self, eta, x):
+        """Return minus the log likelihood of entries whose noise is as large as their spread."""
+        return self.loss.per_entry(eta, self.unit * x) / (self.loss.free_scale or 1.0)
+
+    def observed(self, x):
+        return ~torch.isnan(x)
+
+    def noise(self, eta, x):
+        observed = self.observed(x)
+        entries = self.loss.per_entry(eta, self.unit * torch.nan_to_num(x))
+        return (entries * observed).sum().item() / max(observed.sum().item(), 1)
+
+    def log_likelihood(self, eta, x, noise):
+        if not isinstance(self.loss, Likelihood):
+            raise ValueError(
+                f"{self.loss!r} is no likelihood, so rows have none under loss='mixed'."
+            )
+        # As a density, if it is one, in the units of X.
+        return self.loss.log_likelihood(eta, self.unit * x, noise) - np.log(self.scale_ / self.unit)
 
 
 class OneHotBlock(Block):
-    """One-hot columns of categorical features.
+    """The one-hot columns of all categorical features, with a softmax over those of each.
 
-    All such features of a table are one block, because a step then takes no longer for each more.
-
-    Parameters
-    ----------
-    features : list of list of int
-        The columns of each feature.
-
-    Attributes
-    ----------
-    feature : ndarray of shape (n_columns,)
-        To which feature each of the block's columns belongs.
+    They are one block, because a step then takes no longer for each more.
     """
 
     def __init__(self, features):
-        super().__init__(np.concatenate(features), centred=False)
+        super().__init__(np.concatenate(features), Multinomial())
         widths = [len(columns) for columns in features]
         self.starts = np.cumsum([0, *widths[:-1]])
+        # To which feature each of the block's columns belongs.
         self.feature = np.repeat(np.arange(len(widths)), widths)
         self.n_entries = len(features)
 
     def fit(self, X):
-        super().fit(X)
+        self._measure(X)
         # The variance of a feature is the sum of those of its columns.
         self.scale_ = self.scale_ * np.sqrt(X.shape[1] / self.n_entries)
-        return self
+
+    def check(self, X):
+        pass  # `transform` refuses what is not one-hot.
 
     def transform(self, X):
         total = np.add.reduceat(X, self.starts, axis=1)
@@ -102,15 +116,38 @@ class OneHotBlock(Block):
             )
         return super().transform(X)
 
+    def _sums(self, values):
+        """Return the sum over the columns of each feature."""
+        feature = torch.as_tensor(self.feature, device=values.device)
+        return values.new_zeros(len(values), self.n_entries).index_add(1, feature, values)
+
+    def _log_fractions(self, eta):
+        feature = torch.as_tensor(self.feature, device=eta.device)
+        # The largest of each feature is subtracted, lest its exponential be too large.
+        largest = eta.new_full((len(eta), self.n_entries), -torch.inf)
+        largest = largest.scatter_reduce(1, feature.expand_as(eta), eta.detach(), "amax")
+        eta = eta - largest[:, feature]
+        return eta - torch.log(self._sums(torch.exp(eta)))[:, feature]
+
+    def link(self, eta):
+        return torch.exp(self._log_fractions(eta)) / self.scale_
+
+    def per_entry(self, eta, x):
+        # A zero that was centred and back is not quite zero.
+        return -self._sums((self.unit * x).clamp(min=0) * self._log_fractions(eta))
+
+    def observed(self, x):
+        return self._sums(torch.isnan(x).to(x.dtype)) == 0
+
+    def noise(self, eta, x):
+        return 1.0  # A fraction has no scale.
+
+    def log_likelihood(self, eta, x, noise):
+        return -self.per_entry(eta, x)
+
 
 class Blocks(Preparation):
-    """Centre and scale the columns of each block.
-
-    Parameters
-    ----------
-    blocks : list of Block
-        Each column of X is in one of them.
-    """
+    """Centre and scale the columns of each block. Each column of X is in one."""
 
     def __init__(self, blocks):
         self.blocks = blocks
@@ -119,11 +156,6 @@ class Blocks(Preparation):
     def entry_width(self):
         n_columns = sum(len(block.columns) for block in self.blocks)
         return n_columns / sum(block.n_entries for block in self.blocks)
-
-    def fit(self, X):
-        for block in self.blocks:
-            block.fit(X[:, block.index])
-        return self
 
     def transform(self, X):
         seen = np.empty_like(X)
@@ -139,19 +171,9 @@ class Blocks(Preparation):
 
 
 def find_blocks(X):
-    """Return which columns are numbers, which are 0 or 1, and which belong to one-hot features.
+    """Return pairs of columns and the name of their loss: of numbers, of bits, of each feature.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        NaN is missing.
-
-    Returns
-    -------
-    numeric, binary : list of int
-    features : list of list of int
-        Runs of at least two columns of which one is 1 in each row, from left to right; none begins
-        or ends with a column of zeros.
+    A feature is a run of at least two columns of which one is 1 in each row, without zeros around.
     """
     missing = np.isnan(X)
     filled = np.where(missing, 0, X)
@@ -163,13 +185,15 @@ def find_blocks(X):
         end = column
         if is_bit[column] and not is_zero[column]:
             end = _end_of_feature(filled, missing, is_bit, column)
-        if end - column > 1:
+        if end > column:
             features.append(list(range(column, end)))
             column = end
         else:
             (binary if is_bit[column] else numeric).append(column)
             column += 1
-    return numeric, binary, features
+    blocks = [(numeric, "squared_error"), (binary, "binary_cross_entropy")]
+    blocks += [(columns, "multinomial") for columns in features]
+    return [(columns, loss) for columns, loss in blocks if columns]
 
 
 def _end_of_feature(filled, missing, is_bit, start):

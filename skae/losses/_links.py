@@ -1,24 +1,22 @@
-"""Losses of values in [0, 1] and of counts, with their links."""
+"""Losses with a link: of values in [0, 1], of counts and of tokens."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch.nn import functional
 
-from ._base import Loss
+from .._utils.sklearn import Interval
+from ._base import Loss, Preparation
 from .likelihood import Likelihood
-from .preparation import Proportions
 
 
 def _extremes(X):
     """Return the least and the largest value of X, dense or sparse."""
-    values = X.data if sparse.issparse(X) else X
-    low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
-    if sparse.issparse(X) and X.nnz < X.shape[0] * X.shape[1]:
-        low, high = np.fmin(low, 0), np.fmax(high, 0)
-    return low, high
+    if sparse.issparse(X):
+        return X.nanmin(), X.nanmax()
+    return np.fmin.reduce(X, None), np.fmax.reduce(X, None)
 
 
 def _check_range(feature_range):
@@ -66,7 +64,6 @@ class BinaryCrossEntropy(Likelihood, Loss, name="binary_cross_entropy"):
     """
 
     identity = False
-    margin = 1e-3
     _parameter_constraints: dict = {"feature_range": [tuple, None]}
 
     def __init__(self, feature_range=(0, 1)):
@@ -93,14 +90,11 @@ class BinaryCrossEntropy(Likelihood, Loss, name="binary_cross_entropy"):
 
     def inverse_link(self, mu, mean):
         fraction = (mu - self.low_) / self.width_
-        return torch.logit(fraction.clamp(self.margin, 1 - self.margin))
+        return torch.logit(fraction.clamp(1e-3, 1 - 1e-3))
 
     def per_entry(self, eta, x):
         target = (x - self.low_) / self.width_
         return functional.binary_cross_entropy_with_logits(eta, target, reduction="none")
-
-    def log_likelihood(self, eta, x, noise):
-        return -self.per_entry(eta, x)
 
 
 class Poisson(Likelihood, Loss, name="poisson"):
@@ -108,8 +102,7 @@ class Poisson(Likelihood, Loss, name="poisson"):
 
     Notes
     -----
-    The start is PCA's reconstruction, at least a hundredth of the feature's mean, where the log is
-    finite.
+    The start is PCA's reconstruction, at least a hundredth of the feature's mean.
 
     References
     ----------
@@ -144,6 +137,14 @@ class Poisson(Likelihood, Loss, name="poisson"):
         return x * eta - torch.exp(eta) - torch.lgamma(x + 1)
 
 
+class _Proportions(Preparation):
+    """Divide each row by its sum, which is its weight. A row of zeros stays one."""
+
+    def transform(self, X):
+        total = X.sum(1)
+        return X / np.where(total > 0, total, 1)[:, None], total
+
+
 class Multinomial(Loss, name="multinomial"):
     """Half the multinomial deviance of the counts of each row, given its total.
 
@@ -153,10 +154,8 @@ class Multinomial(Loss, name="multinomial"):
     Notes
     -----
     ``inverse_transform`` returns proportions and ``reconstruct(X)`` proportions times the totals
-    of X. For a comparison with PCA on the same footing give both rows that sum to one.
-
-    The start is PCA's reconstruction of the proportions, each at least a hundredth of the feature's
-    mean.
+    of X. The start is PCA's reconstruction of the proportions, each at least a hundredth of the
+    feature's mean. For a comparison with PCA on the same footing give both rows that sum to one.
 
     Examples
     --------
@@ -168,7 +167,7 @@ class Multinomial(Loss, name="multinomial"):
     identity = False
     positive_only = True
     whole_rows = True
-    preparation = Proportions()
+    preparation = _Proportions()
 
     def check(self, X):
         _check_counts(X, "multinomial")
@@ -186,3 +185,107 @@ class Multinomial(Loss, name="multinomial"):
     def per_entry(self, eta, x):
         x = x.clamp(min=0)  # as for counts
         return torch.xlogy(x, x) - x * torch.log_softmax(eta, 1)
+
+
+class _Indicators(Preparation):
+    """Turn each token into indicators, one for each token of the vocabulary, and back.
+
+    The attribute ``tokens_`` is the vocabulary: the whole numbers below `n_tokens`, or the distinct
+    values of the training data. A reconstruction becomes the token with the largest probability.
+    """
+
+    def __init__(self, n_tokens):
+        self.n_tokens = n_tokens
+
+    @property
+    def entry_width(self):
+        return len(self.tokens_)
+
+    def fit(self, X):
+        if self.n_tokens is not None:
+            self.tokens_ = np.arange(self.n_tokens, dtype=np.float64)
+        else:
+            self.tokens_ = np.unique(X[~np.isnan(X)]).astype(np.float64)
+        return self
+
+    def transform(self, X):
+        n_tokens = len(self.tokens_)
+        indicators = np.eye(n_tokens + 1, n_tokens, dtype=X.dtype)[self._positions(X)]
+        indicators[np.isnan(X)] = np.nan
+        return indicators.reshape(len(X), -1), None
+
+    def inverse_transform(self, mu):
+        positions = mu.reshape(len(mu), -1, len(self.tokens_)).argmax(2)
+        return self.tokens_[positions].astype(mu.dtype)
+
+    def net_shape(self, shape):
+        return (*shape, len(self.tokens_))
+
+    def _positions(self, X):
+        """Return each entry's position in the vocabulary; one past the end if it is not in it."""
+        positions = np.searchsorted(self.tokens_, X).clip(max=len(self.tokens_) - 1)
+        unknown = (self.tokens_[positions] != X) & ~np.isnan(X)
+        if self.n_tokens is not None and unknown.any():
+            raise ValueError(
+                f"X has the token {X[unknown][0]:g}, but "
+                f"loss=CategoricalCrossEntropy(n_tokens={self.n_tokens}) takes whole numbers from "
+                f"0 to {self.n_tokens - 1}."
+            )
+        positions[unknown] = len(self.tokens_)
+        return positions
+
+
+class CategoricalCrossEntropy(Likelihood, Loss, name="categorical_cross_entropy"):
+    """Cross-entropy of tokens, with the softmax link at each position.
+
+    X holds one token a column: any distinct numbers, such as the ids of words. The net sees each as
+    an indicator, so that its first linear layer is an embedding, and returns the log odds of every
+    token at every position. ``inverse_transform`` and ``reconstruct`` return the likeliest tokens.
+
+    Parameters
+    ----------
+    n_tokens : int or None, default=None
+        The size of the vocabulary: X may only hold whole numbers from 0 to `n_tokens` - 1. None: it
+        is the values of the training data, and to the net any other is no token at all.
+
+    Notes
+    -----
+    The start is PCA of the indicators, each reconstruction at least a hundredth of its mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae import AutoencoderTransformer
+    >>> X = np.random.default_rng(0).integers(5, size=(60, 1)) + np.arange(3)
+    >>> model = AutoencoderTransformer(
+    ...     4, loss="categorical_cross_entropy", corruption=None, max_iter=20, random_state=0
+    ... )
+    >>> bool((model.fit(X).reconstruct(X) == X).all())
+    True
+    """
+
+    identity = False
+    discrete = True
+    _parameter_constraints: dict = {"n_tokens": [Interval(Integral, 2, None, closed="left"), None]}
+
+    def __init__(self, n_tokens=None):
+        self.n_tokens = n_tokens
+
+    def fit(self, X):
+        super().fit(X)
+        self.preparation = _Indicators(self.n_tokens).fit(X)
+        return self
+
+    def _by_position(self, values):
+        """Return what belongs to each position of the sequences, a value for each token."""
+        return values.unflatten(1, (-1, self.preparation.entry_width))
+
+    def link(self, eta):
+        return torch.softmax(self._by_position(eta), 2).flatten(1)
+
+    def inverse_link(self, mu, mean):
+        return log_above(mu, mean)
+
+    def per_entry(self, eta, x):
+        log_odds = torch.log_softmax(self._by_position(eta), 2)
+        return -(self._by_position(x) * log_odds).sum(2)

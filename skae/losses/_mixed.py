@@ -50,12 +50,10 @@ class Mixed(Likelihood, Loss, name="mixed"):
     The start is PCA of what the net sees, moved into each block's domain: fractions are at least a
     hundredth of the category's own fraction and sum to one.
 
-    ``inverse_transform`` and ``reconstruct`` return probabilities for categories;
-    `skae.columns.inverse_column_transform` makes the columns before encoding of them. A row of
-    zeros is a category that the encoder does not know, and counts for nothing.
-
-    Two columns of 0 and 1 that exclude each other by chance in a small table are taken for one
-    category: give the blocks by `blocks` then.
+    ``inverse_transform`` and ``reconstruct`` return probabilities for categories, of which
+    `skae.columns.inverse_column_transform` makes the columns before encoding. A row of zeros is a
+    category that the encoder does not know, and counts for nothing. Two columns of 0 and 1 that
+    exclude each other by chance are taken for one category: give the blocks by `blocks` then.
 
     Examples
     --------
@@ -81,159 +79,53 @@ class Mixed(Likelihood, Loss, name="mixed"):
     def fit(self, X):
         # The blocks are found and measured by columns, all rows at once.
         X = X.toarray() if sparse.issparse(X) else X
-        blocks = _found(X) if isinstance(self.blocks, str) else _given(self.blocks, X.shape[1])
-        categories = [columns for columns, loss in blocks if isinstance(loss, Multinomial)]
-        self.blocks_ = blocks
-        self._parts = [
-            _LossOfBlock(Block(columns, loss.identity), loss)
-            for columns, loss in blocks
-            if not isinstance(loss, Multinomial)
-        ]
-        if categories:
-            self._parts.append(_LossOfCategories(OneHotBlock(categories), Multinomial()))
-        self._order = np.argsort(np.concatenate([part.block.columns for part in self._parts]))
-        for part in self._parts:
-            part.fit(X[:, part.block.index])
-        self.preparation = Blocks([part.block for part in self._parts]).fit(X)
+        blocks = find_blocks(X) if isinstance(self.blocks, str) else self.blocks
+        self.blocks_ = _resolved(blocks, X.shape[1])
+        parts = [Block(*own) for own in self.blocks_ if not isinstance(own[1], Multinomial)]
+        categories = [columns for columns, loss in self.blocks_ if isinstance(loss, Multinomial)]
+        parts += [OneHotBlock(categories)] if categories else []
+        for part in parts:
+            part.fit(X[:, part.index])
+        self._order = np.argsort(np.concatenate([part.columns for part in parts]))
+        self.preparation = Blocks(parts)
         return self
 
     def check(self, X):
-        X = X.toarray() if sparse.issparse(X) else X
-        for part in self._parts:
-            part.check(X[:, part.block.index])
+        for block, own in self._split(X.toarray() if sparse.issparse(X) else X):
+            block.check(own)
+
+    def _split(self, *values):
+        """Yield each block, and its own columns of some values."""
+        for block in self.preparation.blocks:
+            yield block, *(value[..., block.index] for value in values)
 
     def _join(self, columns):
         """Return the blocks' columns in the order of X."""
         joined = torch.cat(columns, -1)
         return joined[..., torch.as_tensor(self._order, device=joined.device)]
 
-    def _split(self, eta, x):
-        """Return the loss of each block, with the block's columns of the output and the target."""
-        return [(part, eta[:, part.block.index], x[:, part.block.index]) for part in self._parts]
-
     def link(self, eta):
-        return self._join([part.link(eta[:, part.block.index]) for part in self._parts])
+        return self._join([block.link(own) for block, own in self._split(eta)])
 
     def inverse_link(self, mu, mean):
-        # Without a linear path mu is one row, the mean.
-        return self._join(
-            [
-                part.inverse_link(mu[..., part.block.index], mean[part.block.index])
-                for part in self._parts
-            ]
-        )
+        return self._join([block.inverse_link(*own) for block, *own in self._split(mu, mean)])
 
     def per_entry(self, eta, x):
-        return torch.cat([part.per_entry(*own) for part, *own in self._split(eta, x)], 1)
+        return torch.cat([block.per_entry(*own) for block, *own in self._split(eta, x)], 1)
 
     def observed(self, x):
-        return torch.cat([part.observed(x[:, part.block.index]) for part in self._parts], 1)
+        return torch.cat([block.observed(own) for block, own in self._split(x)], 1)
 
     def noise(self, eta, x):
-        return [part.noise(*own) for part, *own in self._split(eta, x)]
+        return [block.noise(*own) for block, *own in self._split(eta, x)]
 
     def log_likelihood(self, eta, x, noise):
         split = zip(self._split(eta, x), noise, strict=True)
-        return torch.cat([part.log_likelihood(*own, value) for (part, *own), value in split], 1)
+        return torch.cat([block.log_likelihood(*own, value) for (block, *own), value in split], 1)
 
 
-class _LossOfBlock:
-    """The loss of a block's columns as the net sees them, centred and scaled.
-
-    Its methods are those of `Loss` and `Likelihood`, for the block's own columns.
-    """
-
-    def __init__(self, block, loss):
-        self.block = block
-        self.loss = loss
-
-    def fit(self, X):
-        self.loss.fit(X)
-
-    def check(self, X):
-        self.loss.check(X)
-
-    def _target(self, x):
-        """Return what the net sees as the loss takes it."""
-        return x if self.loss.identity else self.block.scale_ * x
-
-    def link(self, eta):
-        return eta if self.loss.identity else self.loss.link(eta) / self.block.scale_
-
-    def inverse_link(self, mu, mean):
-        if self.loss.identity:
-            return mu
-        return self.loss.inverse_link(self.block.scale_ * mu, self.block.scale_ * mean)
-
-    def per_entry(self, eta, x):
-        """Return minus the log likelihood of entries whose noise is as large as their spread."""
-        return self.loss.per_entry(eta, self._target(x)) / (self.loss.free_scale or 1.0)
-
-    def observed(self, x):
-        return ~torch.isnan(x)
-
-    def noise(self, eta, x):
-        observed = self.observed(x)
-        entries = self.loss.per_entry(eta, self._target(torch.nan_to_num(x)))
-        return (entries * observed).sum().item() / max(observed.sum().item(), 1)
-
-    def log_likelihood(self, eta, x, noise):
-        if not isinstance(self.loss, Likelihood):
-            raise ValueError(
-                f"{self.loss!r} is no likelihood, so rows have none under loss='mixed'."
-            )
-        found = self.loss.log_likelihood(eta, self._target(x), noise)
-        return found - np.log(self.block.scale_) if self.loss.identity else found
-
-
-class _LossOfCategories(_LossOfBlock):
-    """The cross-entropy of categorical features, with a softmax over the columns of each."""
-
-    def fit(self, X):
-        """Learn nothing: the block itself refuses rows that are not one-hot."""
-
-    def check(self, X):
-        """Check nothing: the block itself refuses rows that are not one-hot."""
-
-    def _sums(self, values):
-        """Return the sum over the columns of each feature."""
-        feature = torch.as_tensor(self.block.feature, device=values.device)
-        return values.new_zeros(len(values), self.block.n_entries).index_add(1, feature, values)
-
-    def _log_fractions(self, eta):
-        feature = torch.as_tensor(self.block.feature, device=eta.device)
-        # The largest of each feature is subtracted, lest its exponential be too large.
-        largest = eta.new_full((len(eta), self.block.n_entries), -torch.inf)
-        largest = largest.scatter_reduce(1, feature.expand_as(eta), eta.detach(), "amax")
-        eta = eta - largest[:, feature]
-        return eta - torch.log(self._sums(torch.exp(eta)))[:, feature]
-
-    def link(self, eta):
-        return torch.exp(self._log_fractions(eta)) / self.block.scale_
-
-    def per_entry(self, eta, x):
-        # A zero that was centred and back is not quite zero.
-        return -self._sums(self._target(x).clamp(min=0) * self._log_fractions(eta))
-
-    def observed(self, x):
-        return self._sums(torch.isnan(x).to(x.dtype)) == 0
-
-    def noise(self, eta, x):
-        return 1.0  # A fraction has no scale.
-
-    def log_likelihood(self, eta, x, noise):
-        return -self.per_entry(eta, x)
-
-
-def _found(X):
-    numeric, binary, features = find_blocks(X)
-    blocks = [(numeric, "squared_error"), (binary, "binary_cross_entropy")]
-    blocks += [(columns, "multinomial") for columns in features]
-    return [(columns, resolve(Loss, loss)) for columns, loss in blocks if columns]
-
-
-def _given(blocks, n_features):
-    """Return the columns and the losses of blocks as they were given, each column in one."""
+def _resolved(blocks, n_features):
+    """Return the columns and the losses of blocks. Each column of X must be in one."""
     resolved = []
     for block in blocks:
         if not isinstance(block, tuple | list) or len(block) != 2:
@@ -242,9 +134,8 @@ def _given(blocks, n_features):
                 f"loss, such as {_EXAMPLE}, but holds {block!r}."
             )
         resolved.append((_columns(block[0], n_features), _loss(block[1])))
-    counts = np.zeros(n_features, dtype=int)
-    for columns, _ in resolved:
-        np.add.at(counts, columns, 1)
+    every = np.array([j for columns, _ in resolved for j in columns], dtype=int)
+    counts = np.bincount(every, minlength=n_features)
     for wrong, where in ((counts == 0, "no block"), (counts > 1, "more than one block")):
         if wrong.any():
             raise ValueError(

@@ -6,19 +6,15 @@ import torch
 class Likelihood:
     """Mixin of the losses that are minus a log likelihood, but for a scale and a constant.
 
-    A loss inherits from it before `Loss` and defines `log_likelihood`. A variational model with
-    such a loss has a lower bound of the log likelihood of rows, ``score_samples``.
+    A loss inherits from it before `Loss`, and defines `log_likelihood` unless that is minus the
+    loss itself. A variational model with such a loss has a lower bound of the log likelihood of
+    rows, ``score_samples``.
 
     Examples
     --------
     >>> import math
     >>> import torch
-    >>> from skae.losses import Huber, Likelihood, Loss, SquaredError
-    >>> isinstance(SquaredError(), Likelihood), isinstance(Huber(), Likelihood)
-    (True, False)
-
-    The logistic distribution:
-
+    >>> from skae.losses import Likelihood, Loss
     >>> class Logistic(Likelihood, Loss):
     ...     def per_entry(self, eta, x):
     ...         return 2 * torch.log(torch.cosh((eta - x) / 2))
@@ -35,10 +31,8 @@ class Likelihood:
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output for training rows.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is missing.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output for training rows and the target, where NaN is missing.
 
         Returns
         -------
@@ -53,29 +47,25 @@ class Likelihood:
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target.
         noise : float
             What `noise` returned for training rows.
 
         Returns
         -------
         log_likelihood : Tensor of shape (n, n_features)
-            In nats, the densities in the units of the target.
+            In nats, the densities in the units of the target. By default minus the loss.
         """
-        raise NotImplementedError
+        return -self.per_entry(eta, x)
 
     def total_log_likelihood(self, eta, x, noise):
         """Return the log likelihood of each row: the sum over the entries that are observed.
 
         Parameters
         ----------
-        eta : Tensor of shape (n, n_features)
-            The net's output.
-        x : Tensor of shape (n, n_features)
-            The target; NaN is missing.
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target, where NaN is missing.
         noise : float
             What `noise` returned for training rows.
 

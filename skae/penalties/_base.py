@@ -21,12 +21,11 @@ class EncodedBatch:
     extra : Tensor of shape (n, (n_outputs - 1) * n_components)
         The other outputs of the encoder; see `Penalty.n_outputs`.
     module : torch.nn.Module
-        The net. It has a method ``encode`` and three buffers that were measured before the
-        training: ``spread``, the standard deviation of each entry of the code, ``noise``, the mean
-        squared error, and ``start_loss``, the mean loss.
+        The net. It has a method ``encode`` and three buffers of before the training: ``spread``,
+        the standard deviation of each entry of the code, ``noise``, the mean squared error, and
+        ``start_loss``, the mean loss.
     temperature : float
-        The mean loss of a row times the temperature is its negative log likelihood divided by the
-        number of its entries.
+        A row's mean loss times this is its negative log likelihood over the number of entries.
     generator : torch.Generator
         The only source of random numbers.
     progress : float
@@ -60,18 +59,10 @@ class EncodedBatch:
 
         Parameters
         ----------
-        x : Tensor of shape (n, n_features)
-            The input of the encoder.
-        module : torch.nn.Module
-            The net.
-        generator : torch.Generator
-            The only source of random numbers.
-        temperature : float, default=1.0
-            See the class.
-        progress : float, default=1.0
-            See the class.
-        training : bool, default=False
-            See the class.
+        x, module, generator : Tensor, torch.nn.Module and torch.Generator
+            As the class has them.
+        temperature, progress, training : float, float and bool, default=1.0, 1.0, False
+            As the class has them.
 
         Returns
         -------
@@ -95,8 +86,7 @@ class EncodedBatch:
     def standardized(self):
         """Return the codes, each component divided by its root mean square over the batch.
 
-        A penalty on these values cannot be lowered by making the code smaller and letting the
-        decoder enlarge it again.
+        A penalty on these values cannot be lowered by making the whole code smaller.
 
         Returns
         -------
@@ -135,16 +125,14 @@ class Penalty(Strategy):
     Attributes
     ----------
     n_outputs : int, default=1
-        The number of outputs of the encoder for each component. The first is the code; the others
-        are for the penalty, which finds them in `EncodedBatch.extra`.
+        The number of outputs of the encoder a component, with those in `EncodedBatch.extra`.
     prior : bool, default=False
-        Whether the penalty draws the codes towards a normal distribution whose standard deviations
-        are those of the codes before the training. New samples can then be drawn from it.
+        Whether the penalty draws the codes towards a normal distribution with the standard
+        deviations of the codes before the training. New samples can then be drawn from it.
     bound : bool, default=False
         Whether the loss is a bound of the likelihood. The penalty then also defines `divergence`.
     rowwise : bool, default=False
-        Whether `draw` and `terms` treat each row independently of the others. Otherwise a batch
-        cannot be split between several processes.
+        Whether rows do not depend on each other. Then a batch can be split between processes.
     """
 
     n_outputs = 1
@@ -176,7 +164,6 @@ class Penalty(Strategy):
         critic : torch.nn.Module or None
             It has a method ``build_optimizer()`` that returns its torch optimizer.
         """
-        return None
 
     def draw(self, batch):
         """Return the codes that are decoded in training.
@@ -204,15 +191,12 @@ class Penalty(Strategy):
         Returns
         -------
         terms : dict of str to Tensor of shape (n,)
-            The keys are the names of the terms in `history_`. The sum of the terms is never
-            negative.
+            The keys are their names in `history_`. The sum of the terms is never negative.
         """
         return {}
 
     def divergence(self, batch):
-        """Return how far the distribution of each row's code is from the prior.
-
-        Only penalties with ``bound = True`` define it.
+        """Return how far each row's distribution is from the prior; only where ``bound`` is true.
 
         Parameters
         ----------
@@ -227,9 +211,7 @@ class Penalty(Strategy):
         raise NotImplementedError
 
     def critic_loss(self, batch):
-        """Return the loss of the critic, which takes a step after each step of the net.
-
-        Only penalties whose `build_critic` returns a module define it.
+        """Return the loss of the critic, if there is one. It takes a step after each of the net.
 
         Parameters
         ----------

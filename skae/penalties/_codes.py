@@ -14,8 +14,7 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 class Sparse(Penalty, name="sparse"):
     """Few entries of a code are far from zero.
 
-    Each component of the code is first divided by its root mean square over the batch, so that the
-    term cannot be lowered by making the whole code smaller.
+    Each component is first divided by its root mean square over the batch.
 
     Parameters
     ----------
@@ -70,8 +69,7 @@ class Contractive(Penalty, name="contractive"):
     """A small change of a sample changes its code only a little.
 
     The penalty is the squared Frobenius norm of the Jacobian of the encoder, divided by the number
-    of components. Each component of the code is first divided by its root mean square over the
-    batch, so that the term cannot be lowered by making the whole code smaller.
+    of components. Each component is first divided by its root mean square over the batch.
 
     Parameters
     ----------
@@ -113,8 +111,7 @@ class Contractive(Penalty, name="contractive"):
     def terms(self, batch):
         with torch.enable_grad():
             norm = self.squared_norm(batch)
-        if not batch.training:
-            norm = norm.detach()
+        norm = norm if batch.training else norm.detach()
         return {"contraction": self.weight * batch.module.start_loss * norm}
 
     @staticmethod
@@ -132,9 +129,8 @@ class Contractive(Penalty, name="contractive"):
             Either exact or an unbiased estimate.
         """
         scale = rms(batch.code)
-        layers = _one_hidden_layer(batch.module)
-        if layers is not None:
-            return _exact_squared_norm(batch.x, layers, batch.module.E, scale)
+        if _has_one_hidden_layer(batch.module):
+            return _exact_squared_norm(batch.x, batch.module.f, batch.module.E, scale)
         x = batch.x.detach().requires_grad_()
         code = batch.module.encode(x) / scale
         # Random signs give an estimate of smaller variance than normal numbers.
@@ -146,13 +142,10 @@ class Contractive(Penalty, name="contractive"):
         return torch.nan_to_num(gradient).square().sum(1) / code.shape[1]
 
 
-def _one_hidden_layer(module):
-    """Return the three layers of a dense encoder with one hidden layer, or None for other nets."""
-    layers = list(module.f) if isinstance(module.f, nn.Sequential) else []
-    linear = [isinstance(layer, nn.Linear) for layer in layers]
-    if linear == [True, False, True] and module.gates is None:
-        return layers
-    return None
+def _has_one_hidden_layer(module):
+    if not isinstance(module.f, nn.Sequential) or module.gates is not None:
+        return False
+    return [isinstance(layer, nn.Linear) for layer in module.f] == [True, False, True]
 
 
 def _exact_squared_norm(x, layers, E, scale):
@@ -163,12 +156,9 @@ def _exact_squared_norm(x, layers, E, scale):
     first, activation, last = layers
     k = len(scale)
     hidden = first(x.detach())
-    # The derivative of the activation at each unit.
-    value = activation(hidden)
-    (slope,) = torch.autograd.grad(value.sum(), hidden, create_graph=True)
+    (slope,) = torch.autograd.grad(activation(hidden).sum(), hidden, create_graph=True)
     weight = last.weight[:k] / scale[:, None]
-    inner = first.weight @ first.weight.t()
-    scaled = weight.t() @ weight * inner
+    scaled = weight.t() @ weight * (first.weight @ first.weight.t())
     norm = torch.einsum("ni,ij,nj->n", slope, scaled, slope)
     if E is not None:
         linear = E / scale
@@ -181,19 +171,17 @@ class Ordered(Penalty, name="ordered"):
     """The first j components of a code are a good code with j components, for every j.
 
     This is nested dropout. In each training step some rows keep only their first j components,
-    where j is random, and their other components are set to zero. After the training, as with PCA,
-    the first j columns of ``transform(X)`` can be used as a code with j components: set the other
-    columns to zero before ``inverse_transform``.
+    where j is random; the others are set to zero. After the training, as with PCA, the first j
+    columns of ``transform(X)`` are a code: set the others to zero before ``inverse_transform``.
 
     Parameters
     ----------
     fraction : float, default=0.5
-        The fraction of the rows that keep a random number of components. The other rows keep all.
+        The fraction of the rows that keep a random number of components. The others keep all.
 
     References
     ----------
-    O. Rippel, M. A. Gelbart, R. P. Adams, "Learning Ordered Representations with Nested Dropout",
-    ICML 2014.
+    O. Rippel et al., "Learning Ordered Representations with Nested Dropout", ICML 2014.
 
     Examples
     --------

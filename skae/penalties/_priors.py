@@ -1,5 +1,6 @@
 """Penalties that draw the codes towards a prior, so that new samples can be drawn from it."""
 
+from itertools import pairwise
 from numbers import Integral, Real
 
 import torch
@@ -28,8 +29,7 @@ class Variational(Penalty, name="variational"):
     ----------
     beta : float, default=1.0
         Weight of the divergence. With 1 the loss is the negative evidence lower bound, up to
-        constants. With a larger weight the net stops using components that carry little
-        information.
+        constants. With more the net stops using components that carry little information.
     warm_up : float, default=0.3
         The weight rises linearly from zero over this fraction of the training.
 
@@ -40,8 +40,7 @@ class Variational(Penalty, name="variational"):
     the posterior starts as that of probabilistic PCA.
 
     A squared or absolute error is a negative log likelihood once its scale is known. In training
-    the scale is that of the residuals before the training; ``score_samples`` uses the scale of the
-    residuals of the fitted net.
+    the scale is that of the residuals before it; ``score_samples`` uses that of the fitted net.
 
     References
     ----------
@@ -50,8 +49,7 @@ class Variational(Penalty, name="variational"):
     I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
     Framework", ICLR 2017.
 
-    M. E. Tipping, C. M. Bishop, "Probabilistic Principal Component Analysis", Journal of the Royal
-    Statistical Society B 61(3), 1999.
+    M. E. Tipping, C. M. Bishop, "Probabilistic Principal Component Analysis", JRSS B 61(3), 1999.
 
     Examples
     --------
@@ -96,18 +94,6 @@ class Variational(Penalty, name="variational"):
 
     @classmethod
     def divergence(cls, batch):
-        """Return the Kullback-Leibler divergence between each row's posterior and the prior.
-
-        Parameters
-        ----------
-        batch : EncodedBatch
-            The rows and their codes.
-
-        Returns
-        -------
-        divergence : Tensor of shape (n,)
-            In nats.
-        """
         log_variance = cls.log_variance(batch)
         return 0.5 * (batch.units().square() + log_variance.exp() - 1 - log_variance).sum(1)
 
@@ -122,19 +108,15 @@ class _Adam(without_compiler(torch.optim.Adam)):
     pass
 
 
-class _Critic(nn.Module):
-    """A small net that learns to distinguish codes from draws of the prior."""
+class _Critic(nn.Sequential):
+    """A small net that returns how likely codes are draws of the prior, in log odds."""
 
     def __init__(self, widths, learning_rate):
-        super().__init__()
         layers = []
-        for n_in, n_out in zip(widths, [*widths[1:], 1], strict=True):
+        for n_in, n_out in pairwise([*widths, 1]):
             layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers[:-1])
+        super().__init__(*layers[:-1], nn.Flatten(0))
         self.learning_rate = learning_rate
-
-    def forward(self, u):
-        return self.layers(u)[:, 0]
 
     def build_optimizer(self):
         return _Adam(self.parameters(), self.learning_rate, betas=(0.5, 0.9))
@@ -143,9 +125,9 @@ class _Critic(nn.Module):
 class Adversarial(Penalty, name="adversarial"):
     """The adversarial autoencoder: a critic cannot distinguish the codes from draws of the prior.
 
-    The critic is a second, small net. It is trained to distinguish codes from draws of a normal
-    distribution with the standard deviations that the codes have before the training. It takes one
-    step after each step of the autoencoder, which is trained to mislead it.
+    The critic is a second, small net. The prior is a normal distribution with the standard
+    deviations that the codes have before the training. The critic takes one step after each step
+    of the autoencoder, which is trained to mislead it.
 
     Parameters
     ----------
@@ -158,10 +140,9 @@ class Adversarial(Penalty, name="adversarial"):
 
     Notes
     -----
-    The critic changes from epoch to epoch, so its outputs cannot be compared between epochs. On
-    held-out rows the term is therefore another one, with the same weight: the Kullback-Leibler
-    divergence between the prior and the normal distribution that has the means and variances of
-    the codes. `history_` calls it a divergence.
+    The critic's outputs cannot be compared between epochs, as it changes. On held-out rows the
+    term is therefore another one, the divergence in `history_`: the Kullback-Leibler divergence
+    between the prior and the normal distribution with the means and variances of the codes.
 
     References
     ----------
@@ -217,8 +198,7 @@ class MMD(Penalty, name="mmd"):
     weight : float, default=10.0
         Weight of the term, as a multiple of the mean loss before the training.
     max_rows : int, default=1024
-        The largest number of rows of a batch that the term is computed from. Its cost grows with
-        the square of that number.
+        The largest number of rows that the term is computed from. Its cost grows with the square.
 
     Notes
     -----
@@ -229,8 +209,7 @@ class MMD(Penalty, name="mmd"):
     ----------
     I. Tolstikhin, O. Bousquet, S. Gelly, B. Schölkopf, "Wasserstein Auto-Encoders", ICLR 2018.
 
-    A. Gretton, K. Borgwardt, M. Rasch, B. Schölkopf, A. Smola, "A Kernel Two-Sample Test", JMLR 13,
-    2012.
+    A. Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012.
 
     Examples
     --------
