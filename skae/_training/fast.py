@@ -131,7 +131,6 @@ class DenseGradient:
         self.linear = module.E is not None
         if self.linear:
             self.E, self.D = module.E.detach(), module.D.detach()
-            self.E_gradient, self.D_gradient = module.E.grad, module.D.grad
         self.squared = type(criterion.loss) is SquaredError and not criterion.missing
 
     @torch.no_grad()
@@ -150,9 +149,9 @@ class DenseGradient:
             loss, d_along, d_out = self._any_loss(code, out, x, weight, influence)
         d_code = _backward(self.g, g_tape, d_out, True)
         if self.linear:
-            product(code.t(), d_along, out=self.D_gradient)
+            _leave_product(self.module.D, code.t(), d_along)
             d_code += product(d_along, self.D.t())
-            product(seen.t(), d_code, out=self.E_gradient)
+            _leave_product(self.module.E, seen.t(), d_code)
         _backward(self.f, f_tape, d_code, False)
         return loss, output
 
@@ -211,8 +210,8 @@ class _Layer:
     """A linear layer and the activation behind it."""
 
     def __init__(self, linear, activation):
+        self.linear = linear
         self.weight, self.bias = linear.weight.detach(), linear.bias.detach()
-        self.weight_gradient, self.bias_gradient = linear.weight.grad, linear.bias.grad
         self.activation = activation
         self.slope = None if activation is None else slope_of(activation)
 
@@ -225,8 +224,8 @@ class _Layer:
         """Leave the gradient by the parameters, and return that by the input h if it is needed."""
         if self.activation is not None:
             d = self.slope(d, before, after)
-        product(d.t(), h, out=self.weight_gradient)
-        torch.sum(d, 0, out=self.bias_gradient)
+        _leave_product(self.linear.weight, d.t(), h)
+        torch.sum(d, 0, out=self.linear.bias.grad)
         return product(d, self.weight) if to_input else None
 
 
@@ -270,6 +269,15 @@ def product(a, b, out=None):
     return result if out is None else out.copy_(result)
 
 
+def _leave_product(parameter, a, b):
+    """Let the gradient of a parameter be a product of matrices."""
+    if parameter.grad._is_view():
+        # It is a part of a vector, and must stay there.
+        product(a, b, out=parameter.grad)
+    else:
+        parameter.grad = product(a, b)
+
+
 def _is_narrow(n_rows, n_columns):
     """Return whether the BLAS is faster with the transposed product, several times as it may be."""
     return n_columns <= _NARROW and n_rows >= 4 * n_columns
@@ -284,6 +292,8 @@ def _is_large(a, n_columns):
     )
 
 
+# Numbers up to which parameters share a vector. It saves calls, which are nothing to larger ones.
+_LONGEST = 2**20
 # Each parameter starts where a tensor of its own would: 64 bytes are what torch aligns to.
 _ALIGNMENT = 16
 
@@ -304,8 +314,9 @@ class FlatParameters:
     def __init__(self, parameters, together=True):
         self.parameters = [p for p in parameters if p.requires_grad]
         self.vectors = self.parameters
-        if together and len({(p.dtype, p.device, p.layout) for p in self.parameters}) == 1:
-            length = sum(_room(p) for p in self.parameters)
+        length = sum(_room(p) for p in self.parameters)
+        alike = len({(p.dtype, p.device, p.layout) for p in self.parameters}) == 1
+        if together and alike and length <= _LONGEST:
             self.vectors = [nn.Parameter(self.parameters[0].new_zeros(length))]
         self._lay_out(keep=True)
 

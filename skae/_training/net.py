@@ -248,7 +248,8 @@ class Net(skorch.NeuralNet):
     # -- a step ----------------------------------------------------------------------------------
 
     def train_step(self, batch, **fit_params):
-        self.flat_.zero_grad()
+        if self.gradient_ is None:
+            self.flat_.zero_grad()
         step = self.train_step_single(batch, **fit_params)
         if self.callbacks:
             named = list(self.module_.named_parameters())
