@@ -96,6 +96,7 @@ class Settings:
 
     def __post_init__(self):
         params = self.params
+        vars(self).update(params)
         self.architecture = resolve_architecture(params["architecture"])
         self.loss = resolve(Loss, params["loss"])
         self.optimizer = resolve(Optimizer, params["optimizer"])
@@ -115,16 +116,11 @@ class Settings:
         if self.penalty is not None:
             self.penalty.check(self.loss, self.architecture)
 
-    def __getattr__(self, name):
-        try:
-            return vars(self)["params"][name]
-        except KeyError:
-            raise AttributeError(name) from None
-
     def for_another_pass(self, batch_size):
         """Return the settings of one more pass: only the size of its batches may change."""
         other = copy.copy(self)
         other.params = self.params | {"batch_size": batch_size}
+        other.batch_size = batch_size
         return other
 
     @property

@@ -131,6 +131,7 @@ class DenseGradient:
         self.linear = module.E is not None
         if self.linear:
             self.E, self.D = module.E.detach(), module.D.detach()
+            self.E_place, self.D_place = _place_of_gradient(module.E), _place_of_gradient(module.D)
         self.squared = type(criterion.loss) is SquaredError and not criterion.missing
 
     @torch.no_grad()
@@ -149,9 +150,9 @@ class DenseGradient:
             loss, d_along, d_out = self._any_loss(code, out, x, weight, influence)
         d_code = _backward(self.g, g_tape, d_out, True)
         if self.linear:
-            _leave_product(self.module.D, code.t(), d_along)
+            _leave_product(self.module.D, self.D_place, code.t(), d_along)
             d_code += product(d_along, self.D.t())
-            _leave_product(self.module.E, seen.t(), d_code)
+            _leave_product(self.module.E, self.E_place, seen.t(), d_code)
         _backward(self.f, f_tape, d_code, False)
         return loss, output
 
@@ -212,6 +213,7 @@ class _Layer:
     def __init__(self, linear, activation):
         self.linear = linear
         self.weight, self.bias = linear.weight.detach(), linear.bias.detach()
+        self.place, self.bias_gradient = _place_of_gradient(linear.weight), linear.bias.grad
         self.activation = activation
         self.slope = None if activation is None else slope_of(activation)
 
@@ -224,8 +226,8 @@ class _Layer:
         """Leave the gradient by the parameters, and return that by the input h if it is needed."""
         if self.activation is not None:
             d = self.slope(d, before, after)
-        _leave_product(self.linear.weight, d.t(), h)
-        torch.sum(d, 0, out=self.linear.bias.grad)
+        _leave_product(self.linear.weight, self.place, d.t(), h)
+        torch.sum(d, 0, out=self.bias_gradient)
         return product(d, self.weight) if to_input else None
 
 
@@ -269,13 +271,17 @@ def product(a, b, out=None):
     return result if out is None else out.copy_(result)
 
 
-def _leave_product(parameter, a, b):
+def _place_of_gradient(parameter):
+    """Return where a gradient must be left: where it is a part of a vector. None: anywhere."""
+    return parameter.grad if parameter.grad._is_view() else None
+
+
+def _leave_product(parameter, place, a, b):
     """Let the gradient of a parameter be a product of matrices."""
-    if parameter.grad._is_view():
-        # It is a part of a vector, and must stay there.
-        product(a, b, out=parameter.grad)
-    else:
+    if place is None:
         parameter.grad = product(a, b)
+    else:
+        product(a, b, out=place)
 
 
 def _is_narrow(n_rows, n_columns):

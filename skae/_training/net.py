@@ -134,7 +134,7 @@ class Net(skorch.NeuralNet):
         # Most callbacks have nothing to do at each batch.
         self.listeners_ = {
             event: [
-                callback
+                getattr(callback, event)
                 for _, callback in self.callbacks_
                 if getattr(type(callback), event, None) is not getattr(Callback, event)
             ]
@@ -187,8 +187,8 @@ class Net(skorch.NeuralNet):
             super().notify(method_name, **cb_kwargs)
             return
         getattr(self, method_name)(self, **cb_kwargs)
-        for callback in self.listeners_[method_name]:
-            getattr(callback, method_name)(self, **cb_kwargs)
+        for listener in self.listeners_[method_name]:
+            listener(self, **cb_kwargs)
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         refused = sorted(set(fit_params) - {"_routing_method"})
