@@ -77,6 +77,7 @@ class DistributedNet(Net):
             influence = _influence(whole, rows.get("sample_weight"), self.settings.trim)
         # The wrapper takes the mean of the gradients of all processes.
         loss = (losses * influence[own]).sum() * (state.num_processes / len(seen))
+        self.flat_.zero_grad()
         with _answered():
             loss.backward()
         self.own_ = None

@@ -248,8 +248,6 @@ class Net(skorch.NeuralNet):
     # -- a step ----------------------------------------------------------------------------------
 
     def train_step(self, batch, **fit_params):
-        if self.gradient_ is None:
-            self.flat_.zero_grad()
         step = self.train_step_single(batch, **fit_params)
         if self.callbacks:
             named = list(self.module_.named_parameters())
@@ -277,6 +275,7 @@ class Net(skorch.NeuralNet):
         if influence is not None:
             losses = losses * influence(losses)
         loss = losses.mean()
+        self.flat_.zero_grad()
         loss.backward()
         return {"loss": loss.detach(), "y_pred": eta.detach(), **terms}
 
