@@ -89,7 +89,10 @@ def _write(out, rows, about):
 def _check_same_origin(first, second):
     for key in ("versions", "hardware"):
         # a package that one of them does not know of had no part in it
-        if any(first[key][name] != second[key][name] for name in first[key].keys() & second[key]):
+        known = [
+            name for name, value in second[key].items() if None not in (value, first[key].get(name))
+        ]
+        if any(first[key][name] != second[key][name] for name in known):
             raise ValueError(f"{key} differ: {first[key]} and {second[key]}; measure them anew")
 
 
@@ -147,6 +150,8 @@ def merge(task_name, parts, out):
     about = dict(loaded[0][1])
     for _, part in loaded[1:]:
         _check_same_origin(about, part)
+        known = {name: value for name, value in part["versions"].items() if value is not None}
+        about["versions"] = about["versions"] | known
     about["date"] = max(part["date"] for _, part in loaded)
     about["left_out"] = [entry for _, part in loaded for entry in part["left_out"]]
     about["summary"] = task.summarise(rows)
