@@ -341,11 +341,13 @@ class AutoencoderAnomalyDetector(
             scores = -crossfit.distances(rows)
             calibration = Calibration(scores, weight)
             normal = scores >= calibration.threshold(0.5)
+            centre = mean_row(rows[normal], weight[normal])
             fraction = _CONTAMINATION if self.contamination == "auto" else self.contamination
+            offset = float(calibration.threshold(fraction))
         self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
         self.scorings_ = crossfit.scorings
-        self.centre_ = mean_row(rows[normal], weight[normal])
-        self.offset_ = float(calibration.threshold(fraction))
+        self.centre_ = centre
+        self.offset_ = offset
         self.n_iter_ = max(fit.history[-1]["epoch"] for fit in crossfit.fits)
         return self
 

@@ -39,20 +39,23 @@ class Folds:
 
     def find(self, X):
         """Return the fold of each row, -1 for one that was not trained on."""
+        return self._look_up(row_keys(X))
+
+    def _look_up(self, keys):
         if len(self.keys) == 0:
-            return np.full(len(X), -1, np.int16)
-        keys = row_keys(X)
+            return np.full(len(keys), -1, np.int16)
         at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.folds[at], np.int16(-1))
 
     def add(self, X, generator):
         """Put distinct rows into folds of nearly equal size, known ones into their own."""
-        folds = self.find(X)
+        keys = row_keys(X)
+        folds = self._look_up(keys)
         new = folds < 0
         # Small chunks would otherwise all begin with the first fold.
         start = generator.integers(self.n_folds) if len(self.keys) else 0
         folds[new] = (generator.permutation(new.sum()) + start) % self.n_folds
-        keys = np.concatenate([self.keys, row_keys(X[new])])
+        keys = np.concatenate([self.keys, keys[new]])
         order = np.argsort(keys, kind="stable")
         self.keys = keys[order]
         self.folds = np.concatenate([self.folds, folds[new]])[order]
