@@ -195,7 +195,8 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
     one_pass : bool
         Whether to train on every row once, at a constant rate, with the optimizer as it is.
     keep_codes : bool
-        Whether the model is to know what `Autoencoder.keep_codes` finds.
+        Whether the model is to know what `Autoencoder.keep_codes` and `Autoencoder.keep_range`
+        find.
     """
     started = time.perf_counter()
     if settings.distributed:
@@ -235,6 +236,10 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         model.keep_start()
     if keep_codes:
         with limit_threads(1):
+            if n_best > 0 and not one_pass:
+                model.keep_range(rows)
+            if model.module.range is not None:
+                net.module_.range = copy.deepcopy(model.module.range).to(net.device).float()
             model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
     return Fitted(model, net, settings, missing, history, n_best, generator, split_generator)
 

@@ -58,11 +58,20 @@ def test_a_gain_must_be_more_than_chance():
     start = torch.tensor([1.0, 2.0, 3.0, 4.0])
     assert is_gain(start, start - torch.tensor([0.1, 0.2, 0.1, 0.2]))
     assert not is_gain(start, start * torch.tensor([0.5, 1.9, 0.6, 1.7]))
+    found = set()
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(200):
         one, other = rng.exponential(size=(2, 12))
-        p_value = ttest_rel(np.log(one), np.log(other), alternative="greater").pvalue
-        assert is_gain(torch.tensor(one), torch.tensor(other)) == (p_value < 0.16)
+        other **= rng.uniform(0.5, 3)
+        tests = [
+            ttest_rel(convert(one), convert(other), alternative="greater").pvalue < 0.1
+            for convert in (np.asarray, np.log)
+        ]
+        assert is_gain(torch.tensor(one), torch.tensor(other)) == all(tests)
+        # a loss of one's own may be negative, and has no logarithm then
+        assert is_gain(torch.tensor(one - 9), torch.tensor(other - 9)) == tests[0]
+        found.add(tuple(tests))
+    assert len(found) == 4
     assert not is_gain(start, start)
     assert not is_gain(start[:1], start[:1] - 1)
 

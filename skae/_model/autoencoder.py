@@ -17,7 +17,7 @@ from .._utils.torch import (
     to_torch,
 )
 from .._utils.validation import float_type
-from ..architectures._base import AutoencoderModule, Plan
+from ..architectures._base import AutoencoderModule, Plan, TrainingRange
 from ..losses import Likelihood
 from ..penalties import EncodedBatch
 from ..scorings import Residuals
@@ -52,6 +52,8 @@ class Autoencoder:
         self.penalty = penalty
         self.standardization = standardization
         self.module = module
+        # What a PCA start has, as a Tensor of shape (n_components, n_features).
+        self.loadings = None
         self.codes = self.noise = None
         self._single = (None, None)
         self._components = None
@@ -222,6 +224,15 @@ class Autoencoder:
 
     # -- what is known of the training rows ------------------------------------------------------
 
+    @torch.no_grad()
+    def keep_range(self, rows):
+        """Let the net go on as its PCA start beyond these training rows, where it has one."""
+        if self.loadings is None:
+            return
+        blocks = (torch.from_numpy(rows.array(part).astype(np.float64)) for part in rows.blocks())
+        completed = (self.module.complete(x) for x in blocks)
+        self.module.range = TrainingRange.of(self.module, self.loadings, completed)
+
     def keep_codes(self, x):
         """Keep what `components`, samples and likelihoods need of standardized training rows."""
         with torch.no_grad():
@@ -271,6 +282,9 @@ class Autoencoder:
         state = {k: v for k, v in vars(self).items() if k not in ("module", "_single")}
         state["standardization"] = dict(vars(self.standardization))
         state["plan"] = dataclasses.asdict(self.plan)
+        state["loadings"] = None if self.loadings is None else self.loadings.numpy()
+        limits = self.module.range
+        state["range"] = None if limits is None else to_numpy(dict(limits.named_buffers()))
         return state | {"weights": to_numpy(self.module.state_dict())}
 
     @classmethod
@@ -290,6 +304,10 @@ class Autoencoder:
             0,  # the weights replace what is drawn
         )
         model.module.load_state_dict(weights)
+        if state["loadings"] is not None:
+            model.loadings = torch.from_numpy(state["loadings"])
+        if state["range"] is not None:
+            model.module.range = TrainingRange(**to_torch(state["range"]))
         for name in ("codes", "noise", "_components"):
             setattr(model, name, state[name])
         return model

@@ -237,6 +237,8 @@ def start(rows, settings, missing, limit, generator):
     model = Autoencoder.build(
         architecture, plan, loss, penalty, rows.standardization, linear, draw_seed(generator)
     )
+    if pca and not architecture.padded:
+        model.loadings = torch.from_numpy(np.array(linear[1], np.float64))
     if penalty is not None:
         _measure_units(model.module, rows, missing, pca)
     return model

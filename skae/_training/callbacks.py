@@ -23,8 +23,8 @@ _DECAY = 0.98
 _POWER = 8
 # A loss a thousand times the start's is no noise: PCA's own loss is at most about one.
 _DIVERGED = 1e3
-# The level of the test that a gain over the start must pass: one standard error, for many rows.
-_LEVEL = 0.16
+# The level of the two tests that a gain over the start must pass.
+_LEVEL = 0.1
 
 
 class WeightAverage(Callback):
@@ -335,19 +335,28 @@ class ProgressReport(Callback):
 
 
 def is_gain(start, best):
-    """Return whether held-out rows are typically better off than at the start, beyond chance.
+    """Return whether held-out rows are better off than at the start, beyond chance.
 
     The best of many epochs looks better than the start on a few rows even where it is not, and the
-    start is the safe choice: it must be refuted, by a paired t test. The test is on the logarithms,
-    because a few rows with large losses would hide what all the others say.
+    start is the safe choice: it must be refuted, by a paired t test of the losses, and by one of
+    their logarithms. The first is about the rows with large losses, which make up most of the mean
+    where tails are heavy; the second about what is true of most rows, where no loss is negative.
     """
-    n_rows = len(start)
+    start, best = start.double(), best.double()
+    if not _is_lower(best, start):
+        return False
+    tiny = torch.finfo(torch.float32).tiny
+    negative = bool((start < 0).any() or (best < 0).any())
+    return negative or _is_lower((best + tiny).log(), (start + tiny).log())
+
+
+def _is_lower(values, others):
+    n_rows = len(values)
     if n_rows < 2:
         return False
-    tiny = torch.finfo(start.dtype).tiny
-    gain = torch.log(start + tiny) - torch.log(best + tiny)
-    error = gain.std().item() / math.sqrt(n_rows)
-    return gain.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
+    fall = others - values
+    error = fall.std().item() / math.sqrt(n_rows)
+    return fall.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
 
 
 def _copy_state(module):

@@ -197,6 +197,7 @@ class Net(skorch.NeuralNet):
                 f"This net is trained on rows alone, and was given {', '.join(refused)}. The "
                 "estimator's fit takes weights of rows."
             )
+        self.module_.range = None
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         except KeyboardInterrupt:
@@ -458,6 +459,14 @@ class Net(skorch.NeuralNet):
         if isinstance(X, Rows | dict):
             return rebuilt
         return self.model.like(dense_rows(as_matrix(X), slice(None)), rebuilt)
+
+    def load_params(self, *args, **kwargs):
+        """Load what ``save_params`` has saved, as skorch does.
+
+        The range of the training rows is not saved: what is loaded predicts as the net alone does.
+        """
+        super().load_params(*args, **kwargs)
+        self.module_.range = None
 
     def optimizers(self):
         """Return the optimizer, and the critic's if there is one."""

@@ -12,6 +12,9 @@ from .._utils.torch import as_double
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
 COMPLETIONS = 3
+# How far beyond the training rows a net still goes on as within them, so that it is smooth there,
+# and what may be rounding in float32, both as a fraction.
+_MARGIN, _ROUNDING = 0.01, 1e-6
 ACTIVATIONS = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -95,6 +98,80 @@ class Plan:
         return layer
 
 
+class TrainingRange(nn.Module):
+    """The values that training rows take, beyond which a net goes on as the PCA it started as.
+
+    A row consists of its PCA scores and of the residual that they leave. Each score is within the
+    range of the training rows' own, and the residual no longer than their longest. What is beyond
+    is reflected at the bound, so that a net sees it ever closer to the mean the further away it is.
+
+    Parameters
+    ----------
+    loadings : Tensor of shape (n_components, n_features)
+        PCA's, with rows of zeros for components that it does not have.
+    low, high : Tensor of shape (n_components,)
+        The bounds of the scores.
+    squared_length : Tensor of shape ()
+        The square of the largest length of a residual.
+    centre, code_low, code_high : Tensor of shape (n_components,)
+        The code of the mean, and the bounds of the codes' deviations from it.
+    """
+
+    def __init__(self, loadings, low, high, squared_length, centre, code_low, code_high):
+        super().__init__()
+        for name, value in list(locals().items()):
+            if isinstance(value, torch.Tensor):
+                # The weights of a net can be loaded whether or not it has a range.
+                self.register_buffer(name, value, persistent=False)
+
+    @classmethod
+    def of(cls, module, loadings, blocks):
+        """Return the range of standardized, completed rows, given some at a time in float64."""
+        centre = module.encode(torch.zeros_like(loadings[:1]))[0]
+        zero = torch.zeros_like(centre)
+        bounds, largest = [zero, zero, zero, zero], torch.zeros(2, dtype=loadings.dtype)
+        for x in blocks:
+            scores, code = x @ loadings.t(), module.encode(x) - centre
+            for i, values in enumerate((scores, code)):
+                bounds[2 * i] = torch.minimum(bounds[2 * i], values.amin(0))
+                bounds[2 * i + 1] = torch.maximum(bounds[2 * i + 1], values.amax(0))
+            squares = x.square().sum(1)
+            rest = squares - scores.square().sum(1)
+            largest = torch.maximum(largest, torch.stack([rest.amax(), squares.amax()]))
+        low, high, code_low, code_high = ((1 + _MARGIN) * bound for bound in bounds)
+        squared_length = (1 + _MARGIN) ** 2 * largest[0] + _ROUNDING * largest[1]
+        return cls(loadings, low, high, squared_length, centre, code_low, code_high)
+
+    def rows(self, x):
+        """Return what the encoder is to see of standardized rows: x itself if all are within."""
+        scores = x @ self.loadings.t()
+        squares = x.square().sum(1, keepdim=True) - scores.square().sum(1, keepdim=True)
+        too_long = squares > self.squared_length
+        within = _reflected(scores, self.low, self.high)
+        if within is scores and not too_long.any():
+            return x
+        factor = self.squared_length / torch.where(too_long, squares, self.squared_length)
+        moved = within @ self.loadings + factor * (x - scores @ self.loadings)
+        return torch.where(too_long | (within != scores).any(1, keepdim=True), moved, x)
+
+    def codes(self, z):
+        """Return what the decoder is to see of codes: z itself if all are within."""
+        deviation = z - self.centre
+        within = _reflected(deviation, self.code_low, self.code_high)
+        if within is deviation:
+            return z
+        return torch.where(within == deviation, z, self.centre + within)
+
+
+def _reflected(values, low, high):
+    """Return values with those beyond a bound reflected to the other side of it, by inversion."""
+    bound = torch.clamp(values, low, high)
+    beyond = bound != values
+    if not beyond.any():
+        return values
+    return torch.where(beyond, bound * (bound / torch.where(beyond, values, 1.0)), values)
+
+
 class AutoencoderModule(nn.Module):
     """An encoder and a decoder, each with a linear path beside it, for standardized rows.
 
@@ -107,7 +184,8 @@ class AutoencoderModule(nn.Module):
     and g are each multiplied by a number that is learnt and starts at zero. It makes any f and g
     start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
     the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
-    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says.
+    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. With a
+    ``range``, which a net gets when it is trained, rows and codes beyond it are treated as PCA does.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -121,6 +199,7 @@ class AutoencoderModule(nn.Module):
         self.padded = padded
         self.gates = nn.Parameter(torch.zeros(2, dtype=torch.float64)) if gated else None
         self.critic = critic
+        self.range: TrainingRange | None = None
         self.register_buffer("spread", torch.ones(n_components, dtype=torch.float64))
         self.register_buffer("noise", torch.ones((), dtype=torch.float64))
         self.register_buffer("start_loss", torch.ones((), dtype=torch.float64))
@@ -143,15 +222,21 @@ class AutoencoderModule(nn.Module):
         return code if out.shape[1] == k else torch.cat([code, out[:, k:]], 1)
 
     def encode(self, x):
-        return self.outputs(x)[:, : self.n_components]
+        within = x if self.range is None else self.range.rows(x)
+        code = self.outputs(within)[:, : self.n_components]
+        return code if within is x else code + (x - within) @ self.range.loadings.t()
 
     def decode(self, z):
-        nonlinear = self.g(z).flatten(1)
+        within = z if self.range is None else self.range.codes(z)
+        nonlinear = self.g(within).flatten(1)
         if self.gates is not None:
             nonlinear = self.gates[1] * nonlinear
         if self.E is None:
             return self.join(0.0, nonlinear)
-        return self.join(z @ (self.E.t() if self.D is None else self.D), nonlinear)
+        linear = within @ (self.E.t() if self.D is None else self.D)
+        if within is not z:
+            linear = linear + (z - within) @ self.range.loadings
+        return self.join(linear, nonlinear)
 
     def forward(self, x):
         return self.decode(self.encode(x))
