@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import metrics
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
+from ._model.autoencoder import Decoder, Encoder
 from ._utils.registry import declared
 from ._utils.sklearn import StrOptions, _check_sample_weight, _fit_context
 from ._utils.torch import limit_threads
@@ -172,6 +173,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         What the parameters of the same name stand for.
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.
+    encoder_, decoder_ : torch.nn.Module
+        What ``transform`` and ``inverse_transform`` do, of tensors in the units of X, with
+        gradients. Each access makes a new copy in float64 on the CPU, which may be moved and
+        trained: the estimator stays as it is.
     net_ : skorch.NeuralNet
         The skorch net that trained it, with a copy of the module in float32. See
         :ref:`skorch-net`.
@@ -421,6 +426,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def module_(self):
         check_is_fitted(self)
         return self._fitted.model.module
+
+    @property
+    def encoder_(self):
+        check_is_fitted(self)
+        ones = np.ones(self.n_components_)
+        divisor = self._deviations().clip(min=np.finfo(float).eps) if self.whiten else ones
+        return Encoder(self._fitted.model, divisor)
+
+    @property
+    def decoder_(self):
+        check_is_fitted(self)
+        factor = self._deviations() if self.whiten else np.ones(self.n_components_)
+        return Decoder(self._fitted.model, factor)
 
     @property
     def net_(self):
