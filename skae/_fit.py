@@ -16,7 +16,7 @@ from skorch.callbacks import LRScheduler
 from ._data.rows import Rows, is_small, n_batches, resolve_batch_size, resolve_max_iter
 from ._data.selection import merge_rows, n_held_out
 from ._model.autoencoder import Autoencoder
-from ._model.start import draw_seed, start
+from ._model.start import Variances, draw_seed, row_count, start
 from ._training.callbacks import (
     BestEpoch,
     GrowingAverage,
@@ -154,6 +154,7 @@ class Fitted:
     best: int
     generator: np.random.Generator
     split_generator: np.random.Generator
+    variances: Variances | None = None
 
     def to_state(self):
         """Return the state as NumPy arrays, strategies and plain Python, free of any device."""
@@ -162,6 +163,7 @@ class Fitted:
             "net": to_numpy(_net_state(self.net)),
             "settings": vars(self.settings),
             "training": _training_params(self.net),
+            "variances": self.variances and vars(self.variances),
         }
 
     @classmethod
@@ -179,6 +181,8 @@ class Fitted:
         device = device_or_cpu(settings.device)
         net = _build_net(settings, model, state["missing"], own, device=device, **training)
         _resume(net, net_state)
+        if state["variances"]:
+            state["variances"] = Variances(**state["variances"])
         return cls(**state | {"model": model, "net": net, "settings": settings})
 
 
@@ -230,10 +234,12 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.
-    if n_best > 0 or (net.callbacks and not _has_weights(net, model)):
+    changed = n_best > 0 or (net.callbacks and not _has_weights(net, model))
+    if changed:
         model = model.with_module(net.module_)
     elif previous is None:
         model.keep_start()
+    variances = None
     if keep_codes:
         with limit_threads(1):
             if n_best > 0 and not one_pass:
@@ -241,7 +247,13 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
             if model.module.range is not None:
                 net.module_.range = copy.deepcopy(model.module.range).to(net.device).float()
             model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
-    return Fitted(model, net, settings, missing, history, n_best, generator, split_generator)
+            # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
+            module = net.module_ if changed else model.module
+            measured = rows.some(_KEPT_ROWS) if one_pass else rows
+            variances = Variances.of(measured, module, row_count(rows))
+    return Fitted(
+        model, net, settings, missing, history, n_best, generator, split_generator, variances
+    )
 
 
 def resolve_architecture(value):

@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -13,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from . import metrics
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
+from ._model.autoencoder import Decoder, Encoder
 from ._utils.registry import declared
-from ._utils.sklearn import _check_sample_weight, _fit_context
+from ._utils.sklearn import StrOptions, _check_sample_weight, _fit_context
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -59,9 +61,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Parameters
     ----------
-    n_components : int, float or None, default=2
+    n_components : int, float, "mle" or None, default=2
         Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
-        variance. None: ``min(n_samples, n_features)``, where equal rows count once. In a wider code
+        variance. "mle": what PCA guesses by Minka's rule, at least one; it needs as many samples as
+        features. None: ``min(n_samples, n_features)``, where equal rows count once. In a wider code
         PCA fills the first components and the rest start at random.
     architecture : str, Architecture, type or tuple, default="dense"
         A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
@@ -130,16 +133,32 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         the system. The global generators of NumPy and torch are neither read nor changed.
     verbose : int, default=0
         1: a progress bar. 2: a line an epoch.
+    whiten : bool, default=False
+        Whether ``transform`` divides each code by its standard deviation on the training rows, and
+        ``inverse_transform`` multiplies by it, as PCA does. Training does not see it. Unlike PCA's,
+        the codes of a trained net may be correlated.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
         The loadings: the derivative of the reconstruction by the code, averaged over (at most 256)
         training rows. PCA's where the start was kept. Computed when it is first asked for.
+    explained_variance_ : ndarray of shape (n_components,)
+        Variance of each code on the training rows, with ``n_samples - 1`` degrees of freedom.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+        The share of the variance of the training rows that is reconstructed, ``score(X)``, divided
+        among the codes in proportion to `explained_variance_`.
+    singular_values_ : ndarray of shape (n_components,)
+        The norms of the codes of the training rows about their means.
+    noise_variance_ : float
+        The variance that the reconstruction leaves, over the ``min(n_samples, n_features) -
+        n_components`` directions that are left. 0 where there are none.
     mean_ : ndarray of shape (n_features,)
         Mean of the training rows.
     n_components_ : int
         Width of the code.
+    n_samples_ : int
+        Number of training rows.
     n_iter_ : int
         Number of epochs run.
     best_iter_ : int
@@ -154,6 +173,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         What the parameters of the same name stand for.
     module_ : torch.nn.Module
         The fitted net, in float64 on the CPU, for centred and scaled rows.
+    encoder_, decoder_ : torch.nn.Module
+        What ``transform`` and ``inverse_transform`` do, of tensors in the units of X, with
+        gradients. Each access makes a new copy in float64 on the CPU, which may be moved and
+        trained: the estimator stays as it is.
     net_ : skorch.NeuralNet
         The skorch net that trained it, with a copy of the module in float32. See
         :ref:`skorch-net`.
@@ -176,6 +199,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     With ``loss="categorical_cross_entropy"`` X holds tokens, which the net sees as indicators:
     `mean_` and `components_` have a column for each token at each position.
+
+    Where the start was kept, `explained_variance_` and what else is named as in PCA are PCA's. The
+    units are those of `mean_` and `components_`. After ``partial_fit`` they are those of (at most
+    2,000) rows of the last call. See :ref:`variances`.
 
     Equal rows are merged into one with their summed weight, and the order of the rows is not used:
     a weight of 2 is a row given twice and a weight of 0 a row left out, to the last bit. The same
@@ -212,11 +239,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     True
     """
 
-    _parameter_constraints: dict = PARAMETER_CONSTRAINTS
+    _parameter_constraints: dict = {
+        **PARAMETER_CONSTRAINTS,
+        "n_components": [StrOptions({"mle"}), *PARAMETER_CONSTRAINTS["n_components"]],
+        "whiten": ["boolean"],
+    }
 
     def __init__(
         self,
-        n_components: int | float | None = 2,
+        n_components: int | float | str | None = 2,
         *,
         architecture: str | Architecture | type | tuple = "dense",
         hidden_layer_sizes: tuple[int, ...] | str = "auto",
@@ -244,6 +275,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        whiten: bool = False,
     ):
         self.n_components = n_components
         self.architecture = architecture
@@ -272,6 +304,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
+        self.whiten = whiten
 
     # -- fit -------------------------------------------------------------------------------------
 
@@ -346,6 +379,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._fitted = fitted
         row = fitted.history[fitted.best]
         self.n_components_ = fitted.model.n_components
+        self.n_samples_ = X.shape[0]
         self.mean_ = fitted.model.standardization.mean
         self.history_ = fitted.history
         self.n_iter_ = fitted.history[-1]["epoch"]
@@ -366,9 +400,45 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._fitted.model.components()
 
     @property
+    def explained_variance_(self):
+        return self._deviations() ** 2
+
+    @property
+    def explained_variance_ratio_(self):
+        check_is_fitted(self)
+        return self._fitted.variances.ratio
+
+    @property
+    def singular_values_(self):
+        return self._deviations() * max(self._fitted.variances.count - 1, 1) ** 0.5
+
+    @property
+    def noise_variance_(self):
+        check_is_fitted(self)
+        return self._fitted.variances.noise * self._fitted.model.scale**2
+
+    def _deviations(self):
+        """Return the standard deviations of the codes, in the units of X."""
+        check_is_fitted(self)
+        return np.sqrt(self._fitted.variances.explained) * self._fitted.model.scale
+
+    @property
     def module_(self):
         check_is_fitted(self)
         return self._fitted.model.module
+
+    @property
+    def encoder_(self):
+        check_is_fitted(self)
+        ones = np.ones(self.n_components_)
+        divisor = self._deviations().clip(min=np.finfo(float).eps) if self.whiten else ones
+        return Encoder(self._fitted.model, divisor)
+
+    @property
+    def decoder_(self):
+        check_is_fitted(self)
+        factor = self._deviations() if self.whiten else np.ones(self.n_components_)
+        return Decoder(self._fitted.model, factor)
 
     @property
     def net_(self):
@@ -391,7 +461,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             In X's own float type.
         """
         X = self._checked(X)
-        return self._fitted.model.encode(X)
+        codes = self._fitted.model.encode(X)
+        if self.whiten:
+            # as PCA does where a component has no variance
+            codes /= self._deviations().clip(min=np.finfo(codes.dtype).eps).astype(codes.dtype)
+        return codes
 
     def inverse_transform(self, X) -> np.ndarray:
         """Return the reconstructions that belong to codes.
@@ -413,6 +487,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         check_is_fitted(self)
         Z = check_codes(self, X, self.n_components_)
+        if self.whiten:
+            Z = Z * self._deviations().astype(Z.dtype)
         return self._fitted.model.decode(Z, self.n_features_in_)
 
     def reconstruct(self, X) -> np.ndarray:
@@ -463,6 +539,44 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 yield dense_rows(X, part), None if sample_weight is None else sample_weight[part]
 
         return metrics.explained_variance_of_blocks(blocks, model.reconstruct)
+
+    # -- the covariance --------------------------------------------------------------------------
+
+    def get_covariance(self) -> np.ndarray:
+        """Return the covariance of the rows by the linear model that is nearest to the net.
+
+        Its loadings are `components_`, its codes have the covariance that they have on the training
+        rows, and the directions left have the variance `noise_variance_`. Where the start was kept
+        it is the covariance of PCA's model.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n_features, n_features)
+            The covariance, with a row for each entry of `mean_`.
+        """
+        return self._as_pca().get_covariance()
+
+    def get_precision(self) -> np.ndarray:
+        """Return the inverse of the covariance.
+
+        Returns
+        -------
+        precision : ndarray of shape (n_features, n_features)
+            The inverse of what ``get_covariance`` returns, by the matrix inversion lemma.
+        """
+        return self._as_pca().get_precision()
+
+    def _as_pca(self):
+        """Return a PCA with the covariance of the nearest linear model."""
+        check_is_fitted(self)
+        fitted = self._fitted
+        variance, axes = np.linalg.eigh(fitted.variances.unbiased * fitted.variances.codes)
+        scaled = fitted.model.scale * (np.sqrt(variance.clip(min=0)) * axes).T
+        _, deviation, loadings = np.linalg.svd(scaled @ self.components_, full_matrices=False)
+        pca = PCA()
+        pca.components_, pca.explained_variance_ = loadings, deviation**2
+        pca.noise_variance_, pca.n_components_ = self.noise_variance_, len(loadings)
+        return pca
 
     # -- generation ------------------------------------------------------------------------------
 

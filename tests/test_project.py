@@ -78,7 +78,7 @@ LONG = {
     "_detector.py": 600,
     "_fit.py": 500,
     "_training/net.py": 500,
-    "_transformer.py": 650,
+    "_transformer.py": 800,
     "_utils/torch.py": 500,
 }
 

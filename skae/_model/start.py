@@ -1,4 +1,4 @@
-"""The start of a fit: the loadings of PCA, and the autoencoder that is PCA."""
+"""PCA: its loadings, the autoencoder that starts as it, and the variances that are explained."""
 
 from numbers import Integral
 
@@ -7,8 +7,9 @@ import torch
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
-from sklearn.utils.extmath import svd_flip
+from sklearn.utils.extmath import randomized_svd, svd_flip
 
+from .._utils.sklearn import _infer_dimension
 from ..architectures import Plan
 from ..architectures._base import COMPLETIONS
 from .autoencoder import Autoencoder
@@ -19,6 +20,15 @@ _COMPLETED_PCAS = 20
 _LEAST_FRACTION = 0.01
 # Features up to which a large X's covariance is made: a matrix of 32 MiB.
 _WIDEST_COVARIANCE = 2048
+# Rows times features times the smaller of both up to which all singular vectors are computed: a few
+# seconds. Above it the covariance is used, or, for more features than that takes, a randomized SVD.
+LARGEST_SVD = 2**33
+# Below this fraction of all components a randomized SVD takes less time.
+_FEW = 0.8
+# Rows whose variances are measured at once: few, as they may be wide.
+_MEASURED_ROWS = 128
+# By how much a share of the variance may miss that of some components and still be meant as it.
+_SHARE_ROUNDING = 1e-12
 
 
 def pca_start(rows, n_components, random_state, padded=False):
@@ -27,7 +37,7 @@ def pca_start(rows, n_components, random_state, padded=False):
     Where entries are missing, it is the PCA of rows that are completed by it: again and again they
     are filled by PCA's reconstruction, and PCA is done anew. What is NaN in padded rows, the ends
     of shorter sequences, is taken for the mean. `n_components` may be the fraction of the variance
-    to keep.
+    to keep, or "mle".
 
     References
     ----------
@@ -42,6 +52,12 @@ def pca_start(rows, n_components, random_state, padded=False):
     return components
 
 
+def row_count(rows):
+    """Return how many rows there are: the sum of their weights, unless these are only shares."""
+    total = 0 if rows.weight is None else float(rows.weight.sum())
+    return total if total >= 2 else len(rows)
+
+
 class _Completed:
     """Rows with nothing missing, for PCA."""
 
@@ -49,6 +65,7 @@ class _Completed:
         self.source = rows
         self.components = components
         self.weight = rows.weight
+        self.count = row_count(rows)
         self.shape = len(rows), rows.n_features
         self.dtype = rows.dtype
 
@@ -72,37 +89,61 @@ class _Completed:
 
 
 def _pca(rows, n_components, random_state):
-    n_features = rows.shape[1]
-    if rows.source.small:
-        x, fewest = rows.array(), min(rows.shape)
-        # PCA centres anew, which would not leave completed rows the means of what was observed.
-        centred = rows.components is None
-        if centred and rows.weight is None and x.any() and n_components <= fewest:
-            return PCA(n_components, random_state=random_state).fit(x).components_
-        return _weighted_pca(x, rows.weight, n_components)
-    X, narrow = rows.source.X, n_features <= _WIDEST_COVARIANCE
-    if not isinstance(n_components, int) and not narrow:
+    n_samples, n_features = rows.shape
+    fewest, source = min(rows.shape), rows.source
+    narrow = n_features <= _WIDEST_COVARIANCE
+    size = n_samples * n_features * fewest
+    whole = not isinstance(n_components, int) or n_components >= _FEW * fewest
+    # PCA of completed rows is done often, and need not be exact.
+    if narrow and (size > LARGEST_SVD or (n_samples > n_features and rows.components is not None)):
+        return _covariance_pca(rows, n_components)
+    if narrow or (source.small and (whole or size <= LARGEST_SVD)):
+        return _exact_pca(rows, n_components)
+    if not isinstance(n_components, int):
         raise ValueError(
-            f"n_components={n_components!r}, a fraction of the variance, needs the variances of "
-            f"all components, and X is too large for that with its {n_features} features (at most "
-            f"{_WIDEST_COVARIANCE}). Pass an int."
+            f"n_components={n_components!r} needs the variances of all components, and X is too "
+            f"large for that with its {n_features} features (at most {_WIDEST_COVARIANCE}). Pass "
+            "an int."
         )
-    if narrow:
-        covariance = np.zeros((n_features, n_features))
-        for _, x in rows.blocks():
-            covariance += x.T @ x
-        return _leading(*np.linalg.eigh(covariance), n_components)
-    if n_components >= min(rows.shape):
+    if n_components >= fewest:
         # The rows are no more numbers than the components.
-        return _weighted_pca(rows.array(), rows.weight, n_components)
-    constant = rows.source.standardization.rounding > 0
-    as_it_is = rows.source.preparation.is_identity and not rows.source.missing
-    if not sparse.issparse(X) or not as_it_is or constant:
+        return _exact_pca(rows, n_components)
+    if source.small:
+        x = np.concatenate([x for _, x in rows.blocks()])
+        loadings = randomized_svd(x, n_components, random_state=random_state)[2]
+        return svd_flip(None, loadings, u_based_decision=False)[1]
+    constant = source.standardization.rounding > 0
+    as_it_is = source.preparation.is_identity and not source.missing
+    if not sparse.issparse(source.X) or not as_it_is or constant:
         return _operator_pca(rows, *_products(rows), n_components, random_state)
-    X = X[rows.source.index]
+    X = source.X[source.index]
     if rows.weight is None:
         return PCA(n_components, svd_solver="arpack", random_state=random_state).fit(X).components_
     return _operator_pca(rows, *_sparse_products(X, rows), n_components, random_state)
+
+
+def _exact_pca(rows, n_components):
+    """Return the loadings by a singular value decomposition."""
+    x = np.empty((0, rows.shape[1]))
+    for _, block in rows.blocks():
+        x = np.vstack([x, block])
+        if len(x) > x.shape[1]:
+            # The triangle has the singular values and the loadings of the rows.
+            x = np.linalg.qr(x, mode="r")
+    if isinstance(n_components, int) and len(x) < n_components:
+        x = np.vstack([x, np.zeros((n_components - len(x), x.shape[1]))])
+    _, singular, loadings = np.linalg.svd(x, full_matrices=False)
+    return _cut(singular**2, loadings, n_components, rows.count)
+
+
+def _covariance_pca(rows, n_components):
+    """Return the loadings in less time; small variances are off by the rounding of large ones."""
+    covariance = np.zeros((rows.shape[1], rows.shape[1]))
+    for _, x in rows.blocks():
+        covariance += x.T @ x
+    variance, vectors = np.linalg.eigh(covariance)
+    variance, loadings = variance[::-1].clip(min=0), np.ascontiguousarray(vectors[:, ::-1].T)
+    return _cut(variance, loadings, n_components, rows.count)
 
 
 def _products(rows):
@@ -144,29 +185,14 @@ def _operator_pca(rows, times, transposed_times, n_components, random_state):
     return svd_flip(None, loadings, u_based_decision=False)[1].astype(rows.dtype)
 
 
-def _leading(variance, vectors, n_components):
-    """Return the loadings with the largest variances, which come in rising order."""
-    variance, loadings = variance[::-1].clip(min=0), np.ascontiguousarray(vectors[:, ::-1].T)
-    return _cut(variance, loadings, n_components)
-
-
-def _cut(variance, loadings, n_components):
-    if not isinstance(n_components, int):
-        ratio = np.cumsum(variance) / (variance.sum() or 1.0)
+def _cut(variance, loadings, n_components, n_samples):
+    """Return the first loadings: how many, the sums of squares along all of them may tell."""
+    if n_components == "mle":
+        n_components = max(1, int(_infer_dimension(variance / max(n_samples - 1, 1), n_samples)))
+    elif not isinstance(n_components, int):
+        ratio = np.cumsum(variance) / (variance.sum() or 1.0) - _SHARE_ROUNDING
         n_components = min(len(ratio), 1 + int(np.searchsorted(ratio, n_components, side="right")))
     return svd_flip(None, loadings[:n_components], u_based_decision=False)[1]
-
-
-def _weighted_pca(x, weight, n_components):
-    # PCA takes no weights. Rows times the roots of their weights have the weighted covariance as
-    # their second moment; PCA itself would centre them again.
-    rows = x if weight is None else x * np.sqrt(weight)[:, None].astype(x.dtype)
-    if isinstance(n_components, int) and len(rows) < n_components:
-        rows = np.vstack([rows, np.zeros((n_components - len(rows), x.shape[1]), x.dtype)])
-    if len(rows) > x.shape[1]:
-        return _leading(*np.linalg.eigh(rows.T @ rows), n_components)
-    _, singular, loadings = np.linalg.svd(rows, full_matrices=False)
-    return _cut(singular**2, loadings, n_components)
 
 
 def linear_start(components, n_components, generator):
@@ -191,6 +217,77 @@ def random_start(n_features, n_components, generator):
     )
 
 
+class Variances:
+    """The variances of the codes of some rows, and of what their reconstructions leave.
+
+    Those of each row are in the units in which the module sees it, and sums over the features.
+
+    Parameters
+    ----------
+    count : float
+        The number of rows.
+    n_features : int
+    codes : ndarray of shape (n_components, n_components)
+        The covariance of the codes.
+    total : float
+        The variance of the rows.
+    left : float
+        The mean squared error of the reconstruction.
+    """
+
+    def __init__(self, count, n_features, codes, total, left):
+        self.count = count
+        self.n_features = n_features
+        self.codes = codes
+        self.total = total
+        self.left = left
+
+    @classmethod
+    def of(cls, rows, module, count):
+        """Return those of rows that stand for so many; missing entries are left out."""
+        codes, features = 0.0, 0.0
+        for part in rows.blocks(_MEASURED_ROWS):
+            x = torch.from_numpy(rows.array(part)).to(module.spread)
+            weight = torch.ones(len(x)) if rows.weight is None else torch.tensor(rows.weight[part])
+            weight = weight.to(x)
+            with torch.inference_mode():
+                z = module.encode(module.complete(x))
+                residual = module.reconstruction(module.decode(z)).sub_(x)
+                z = torch.cat([torch.ones_like(z[:, :1]), z], 1).double()
+                codes = codes + (z.T * weight) @ z
+                found = [weight @ v.nan_to_num() for v in (x, x.square(), residual.square_())]
+                features = features + torch.stack([weight @ (~x.isnan()).to(x), *found]).double()
+        codes, features = codes.cpu().numpy(), features.cpu().numpy()
+        mean = codes[0, 1:] / codes[0, 0]
+        covariance = codes[1:, 1:] / codes[0, 0] - np.multiply.outer(mean, mean)
+        observed = np.where(features[0] > 0, features[0], 1)
+        first, second, left = features[1:] / observed
+        return cls(count, rows.n_features, covariance, (second - first**2).sum(), left.sum())
+
+    @property
+    def unbiased(self):
+        """By how much the mean square over the rows is smaller than the unbiased variance."""
+        return self.count / (self.count - 1) if self.count > 1 else 1.0
+
+    @property
+    def explained(self):
+        """The variance of each code."""
+        return self.unbiased * np.diag(self.codes).clip(min=0)
+
+    @property
+    def ratio(self):
+        """The share of the variance that is reconstructed, divided among the codes."""
+        explained = self.explained
+        kept = (1 - self.left / self.total) if self.total > 0 else 0.0
+        return kept * explained / (explained.sum() or 1.0)
+
+    @property
+    def noise(self):
+        """The mean variance of the directions that the codes leave."""
+        n_left = min(self.count, self.n_features) - len(self.codes)
+        return self.unbiased * self.left / n_left if n_left >= 1 else 0.0
+
+
 def draw_seed(generator):
     """Return a seed for torch."""
     return int(generator.integers(np.iinfo(np.int64).max))
@@ -209,11 +306,18 @@ def start(rows, settings, missing, limit, generator):
     # Drawn for either start, so that the same seed holds out the same rows.
     seed = int(generator.integers(np.iinfo(np.int32).max))
     pca = settings.init == "pca"
-    if pca or not isinstance(n_components, Integral):
-        kept = min(int(n_components), limit) if n_components >= 1 else float(n_components)
+    if isinstance(n_components, Integral):
+        n_components = int(n_components)
+    elif n_components == "mle" and limit < rows.n_features:
+        raise ValueError(
+            "n_components='mle' is only supported if n_samples >= n_features, but X has "
+            f"{limit} samples and {rows.n_features} features. Pass an int or a float in (0, 1)."
+        )
+    if pca or not isinstance(n_components, int):
+        kept = min(n_components, limit) if isinstance(n_components, int) else n_components
         components = pca_start(rows, kept, seed, architecture.padded)
-        n_components = max(len(components), int(n_components))
-    n_components = int(n_components)
+        if not isinstance(n_components, int):
+            n_components = len(components)
     if architecture.tied and n_components > limit and pca:
         raise ValueError(
             f"n_components={n_components} is more than PCA has, {limit}: a tied decoder "

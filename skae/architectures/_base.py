@@ -184,8 +184,8 @@ class AutoencoderModule(nn.Module):
     and g are each multiplied by a number that is learnt and starts at zero. It makes any f and g
     start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
     the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
-    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. With a
-    ``range``, which a net gets when it is trained, rows and codes beyond it are treated as PCA does.
+    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. Beyond the
+    ``range``, which a net gets when it is trained, rows and codes are treated as PCA does.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
