@@ -17,6 +17,7 @@ from ._data.rows import Rows, is_small, n_batches, resolve_batch_size, resolve_m
 from ._data.selection import merge_rows, n_held_out
 from ._model.autoencoder import Autoencoder
 from ._model.start import draw_seed, start
+from ._model.stream import Stream, follow, move_linear_paths, start_again
 from ._training.callbacks import (
     BestEpoch,
     GrowingAverage,
@@ -26,6 +27,7 @@ from ._training.callbacks import (
     Progress,
     ProgressReport,
     WeightAverage,
+    is_gain,
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
@@ -48,6 +50,8 @@ from .optimizers import Optimizer
 from .penalties import Penalty
 from .schedules import Schedule
 
+# Rows of a stream by which the net is compared with its start.
+_JUDGED_ROWS = 2000
 # Training rows whose codes are kept, and their entries at most.
 _KEPT_ROWS, _MOST_ENTRIES = 2000, 2**21
 
@@ -116,11 +120,12 @@ class Settings:
         if self.penalty is not None:
             self.penalty.check(self.loss, self.architecture)
 
-    def for_another_pass(self, batch_size):
-        """Return the settings of one more pass: only the size of its batches may change."""
+    def for_another_pass(self, params):
+        """Return the settings of one more pass: those of the first but for some `params`."""
         other = copy.copy(self)
-        other.params = self.params | {"batch_size": batch_size}
-        other.batch_size = batch_size
+        own = {name: params[name] for name in ("batch_size", "learning_rate", "max_iter")}
+        other.params = self.params | own
+        vars(other).update(own)
         return other
 
     @property
@@ -142,11 +147,15 @@ class Settings:
 class Fitted:
     """What a fit returns.
 
-    `missing` is that of `ReconstructionLoss`, `best` the epoch whose weights the model has. A warm
-    start draws from `generator`, and its held-out rows are drawn from `split_generator`.
+    `model` is what predicts, and `learner` what another pass goes on from: the same, or the model is
+    the start of a stream. `missing` is that of `ReconstructionLoss`, `best` the epoch whose weights
+    the model has. A warm start draws from `generator`, and its held-out rows are drawn from
+    `split_generator`.
     """
 
     model: Autoencoder
+    learner: Autoencoder
+    stream: Stream
     net: Net
     settings: Settings
     missing: float
@@ -159,6 +168,8 @@ class Fitted:
         """Return the state as NumPy arrays, strategies and plain Python, free of any device."""
         return vars(self) | {
             "model": self.model.to_state(),
+            "learner": None if self.learner is self.model else self.learner.to_state(),
+            "stream": self.stream.to_state(),
             "net": to_numpy(_net_state(self.net)),
             "settings": vars(self.settings),
             "training": _training_params(self.net),
@@ -170,16 +181,20 @@ class Fitted:
         state = dict(state)
         settings = Settings.__new__(Settings)
         vars(settings).update(state["settings"])
-        model = Autoencoder.from_state(state["model"])
+        model = learner = Autoencoder.from_state(state["model"])
+        if state["learner"] is not None:
+            learner = Autoencoder.from_state(state["learner"])
+        stream = Stream.from_state(state["stream"])
         net_state, training = to_torch(state["net"]), dict(state.pop("training"))
         own = dict(training.pop("own"))
         if net_state["average"]:
             own["average"] = GrowingAverage(**net_state["average"])
         # The device of the fit may not be there.
         device = device_or_cpu(settings.device)
-        net = _build_net(settings, model, state["missing"], own, device=device, **training)
+        net = _build_net(settings, learner, state["missing"], own, device=device, **training)
         _resume(net, net_state)
-        return cls(**state | {"model": model, "net": net, "settings": settings})
+        restored = {"model": model, "learner": learner, "stream": stream}
+        return cls(**state | restored | {"net": net, "settings": settings})
 
 
 def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True):
@@ -202,6 +217,7 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         check_same(settings, X, sample_weight, previous)
     with limit_threads(1):
         index, weight = merge_rows(X, sample_weight)
+        n_rows = X.shape[0] if sample_weight is None else sample_weight.sum()
         # What the loss learns of rows must not depend on their order, where a copy is cheap.
         ordered = X[index] if sparse.issparse(X) or is_small(X) else X
         if previous is None:
@@ -209,34 +225,67 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
             settings.loss.fit(ordered)
             rows = Rows(X, index, weight, settings.loss.preparation)
             missing = 1.0 if settings.architecture.padded else rows.missing
-            model = start(rows, settings, missing, min(X.shape[0], rows.n_features), generator)
+            limit = min(X.shape[0], rows.n_features)
+            model, components = start(rows, settings, missing, limit, generator)
+            stream = Stream.of(rows, n_rows, components)
             split_generator = copy.deepcopy(generator)
         else:
             generator = copy.deepcopy(previous.generator)
             split_generator = previous.split_generator
-            model = previous.model.with_penalty(settings.penalty)
+            stream, model = previous.stream, previous.learner if one_pass else previous.model
+            model = model.with_penalty(settings.penalty)
             model.loss.check(ordered)
+            if one_pass:
+                rows = Rows(X, index, weight, model.loss.preparation)
+                stream = stream.after(rows, n_rows, model.n_components)
+                model = follow(model, previous.stream, stream)
+            else:
+                same = previous.model is previous.learner
+                stream = copy.copy(stream) if same else stream.untrained()
             rows = Rows(X, index, weight, model.loss.preparation, model.standardization)
             missing = 1.0 if model.architecture.padded else rows.missing
         if settings.corruption is not None and not (previous and one_pass):
             transform = model.standardization.transform
             settings.corruption.fit(rows.n_features, rows.extremes, transform)
     build = _net_of_a_pass if one_pass else _net_of_a_fit
-    net = build(rows, settings, model, missing, previous, generator, split_generator)
+    net = build(rows, settings, model, missing, previous, generator, split_generator, stream)
     best = dict(net.callbacks_)["best_epoch"]
     best.started_ = started
+    # A chunk of a stream is unseen before it is trained on.
+    judged = one_pass and settings.early_stopping and stream.losses is not None
+    if judged and stream.trained:
+        first = start_again(model, stream)
+        stream.losses = _judge(net, rows, first, stream.losses)
     _train(net, rows, generator)
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.
     if n_best > 0 or (net.callbacks and not _has_weights(net, model)):
         model = model.with_module(net.module_)
-    elif previous is None:
+        stream.trained = True
+        if not one_pass:
+            # It has chosen by rows that it held out.
+            stream.losses = None
+    elif not stream.trained:
         model.keep_start()
+    learner = model
+    if judged and stream.trained and not is_gain(*torch.from_numpy(stream.losses)):
+        model, n_best = start_again(model, stream), 0
     if keep_codes:
         with limit_threads(1):
             model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
-    return Fitted(model, net, settings, missing, history, n_best, generator, split_generator)
+    return Fitted(
+        model,
+        learner,
+        stream,
+        net,
+        settings,
+        missing,
+        history,
+        n_best,
+        generator,
+        split_generator,
+    )
 
 
 def resolve_architecture(value):
@@ -265,7 +314,7 @@ def _some(rows):
 # -- the training ----------------------------------------------------------------------------------
 
 
-def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_generator):
+def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_generator, stream):
     """Return the net that trains for all epochs."""
     n_train, split = len(rows), None
     if settings.early_stopping:
@@ -303,7 +352,7 @@ def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_gen
     )
 
 
-def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_generator):
+def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_generator, stream):
     """Return the net that trains on every row once, and goes on from the last pass.
 
     The rate is constant, the mean of one that rises to the full rate and falls again, as in `fit`.
@@ -311,7 +360,7 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
     """
     params = {
         "lr": settings.rate / 2,
-        "max_epochs": 1,
+        "max_epochs": min(1, resolve_max_iter(settings.max_iter, 1)),
         "train_split": None,
         "batch_size": resolve_batch_size(settings.batch_size, len(rows)),
         "seed": draw_seed(generator),
@@ -319,7 +368,10 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
     average, start = {}, None
     if previous is not None:
         state, start = _net_state(previous.net), previous.history[0]
-        average = state["average"]
+        average = dict(state["average"])
+        if average.get("weights"):
+            average["weights"] = copy.deepcopy(average["weights"])
+            move_linear_paths(average["weights"], previous.stream, stream)
         # A copy goes on where it is, and the device of the fit may not be there.
         params |= {"kept": previous.net.user_callbacks(), "device": previous.net.device}
     own = {
@@ -355,6 +407,17 @@ def _train(net, rows, generator):
         # It was interrupted before there was anything to keep.
         raise KeyboardInterrupt
     best.restore(net)
+
+
+def _judge(net, rows, start, losses):
+    """Return the losses of the start and of the net for rows of a stream: these, and earlier ones."""
+    rows = net.get_split_datasets(rows)[0]
+    own, found = copy.deepcopy(net.module_.state_dict()), []
+    with limit_threads(threads_for(len(rows) * net.model.n_weights)):
+        for weights in (start.module.state_dict(), own):
+            net.module_.load_state_dict(weights)
+            found.append(net.evaluate(rows, held_out=True)[0])
+    return np.hstack([losses, torch.stack(found).numpy()])[:, -_JUDGED_ROWS:]
 
 
 def _build_net(settings, model, missing, own, *, device=None, kept=None, **params):

@@ -302,16 +302,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
-        """Train on the rows of X once, starting as their PCA on the first call.
+        """Train on the rows of X once; the start is the incremental PCA of all rows so far.
 
-        The learning rate is half of `learning_rate`, and the mean, the scale and the start are
-        those of the first call. What predicts is a running mean of the weights, which settles as
-        the calls go on. No rows are held out, so the promise about unseen rows is ``fit``'s alone.
+        The mean, the scale and the start follow the rows as those of ``IncrementalPCA`` do, and at
+        ``max_iter=0`` the estimator is one. Otherwise each call is one pass, at half of
+        `learning_rate`, and the net that is trained has the running mean of its weights. With
+        `early_stopping` each chunk tests the net before it is trained on: the net predicts where it
+        is better on such rows than the start, beyond chance, and the start predicts otherwise. Of
+        the parameters only `batch_size`, `learning_rate` and `max_iter` may change between calls.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            The next rows.
+            The next rows, or only one.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -334,12 +337,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
             check_sizes(params)
+            fewest = 1 if one_pass else 2
             X, sample_weight = check_weighted_rows(
-                self, X, sample_weight, self._accepted(), reset=not resumed
+                self, X, sample_weight, self._accepted(), not resumed, fewest
             )
             previous = self._fitted if resumed else None
             if resumed and one_pass:
-                settings = previous.settings.for_another_pass(self.batch_size)
+                settings = previous.settings.for_another_pass(params)
             else:
                 settings = Settings(params)
             fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass)

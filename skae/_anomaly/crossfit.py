@@ -93,7 +93,7 @@ class CrossFit:
                 # One row twice, because a fit takes two.
                 some, counts = some.repeat(2, axis=0), counts.repeat(2) / 2
             if one_pass and previous is not None:
-                settings = previous.settings.for_another_pass(own_params["batch_size"])
+                settings = previous.settings.for_another_pass(own_params)
             else:
                 settings = Settings(own_params)
             self.fits[fold] = fit_autoencoder(

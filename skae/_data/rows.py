@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -99,6 +100,49 @@ class Standardization:
         return x * scale + self.mean.astype(x.dtype, copy=False)
 
 
+@dataclass
+class Moments:
+    """The counts, the means and the variances of features, these in units of `largest` squared.
+
+    `largest` is the largest of all values, `eps` the relative error of their float type.
+    """
+
+    count: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    largest: float
+    n_entries: int
+    eps: float
+
+    def standardization(self):
+        """Return the features' means and the root of their mean variance."""
+        scale = math.sqrt(self.variance.mean()) * (self.largest or 1.0)
+        # What is left of a constant X is rounding.
+        rounding = 10 * self.eps * self.largest
+        if scale <= rounding:
+            return Standardization(self.mean, 1.0, rounding * math.sqrt(self.n_entries))
+        return Standardization(self.mean, scale)
+
+    def plus(self, other):
+        """Return the moments of these rows and some others together."""
+        largest = max(self.largest, other.largest)
+        unit = largest or 1.0
+        count = self.count + other.count
+        share = other.count / np.where(count > 0, count, 1)
+        shift = other.mean - self.mean
+        variance = (1 - share) * self.variance * (self.largest / unit) ** 2
+        variance += share * other.variance * (other.largest / unit) ** 2
+        variance += share * (1 - share) * (shift / unit) ** 2
+        return Moments(
+            count,
+            self.mean + share * shift,
+            variance,
+            largest,
+            self.n_entries + other.n_entries,
+            max(self.eps, other.eps),
+        )
+
+
 class Rows(Dataset):
     """Rows of X as the net sees them, made some at a time: X itself is never copied whole.
 
@@ -132,7 +176,7 @@ class Rows(Dataset):
         self._relative = None if weight is None else torch.as_tensor(relative, dtype=torch.float32)
         self._held = None
         self._device = torch.device("cpu")
-        self.standardization = standardization or self._fit_standardization()
+        self.standardization = standardization or self.moments().standardization()
 
     def __len__(self):
         return len(self.index)
@@ -175,8 +219,8 @@ class Rows(Dataset):
 
     # -- standardized ----------------------------------------------------------------------------
 
-    def _fit_standardization(self):
-        """Return the features' means and the root of their mean variance."""
+    def moments(self):
+        """Return the counts, the means and the variances of the features."""
         parts = [slice(None)] if self.small else self.blocks()
         largest = [np.fmax.reduce(np.abs(self._prepared(part)), None) for part in parts]
         largest = np.fmax.reduce(largest)
@@ -188,13 +232,9 @@ class Rows(Dataset):
         total, count = self._sums(parts, lambda x: x / unit)
         mean = total / np.where(count > 0, count, 1) * unit
         total, count = self._sums(parts, lambda x: ((x - mean) / unit) ** 2)
-        variance = (total / np.where(count > 0, count, 1)).mean()
-        scale = math.sqrt(variance) * unit
-        # What is left of a constant X is rounding.
-        rounding = 10 * float(np.finfo(self.dtype).eps) * largest
-        if scale <= rounding:
-            return Standardization(mean, 1.0, rounding * math.sqrt(len(self) * self.n_features))
-        return Standardization(mean, scale)
+        variance = total / np.where(count > 0, count, 1)
+        n_entries = len(self) * self.n_features
+        return Moments(count, mean, variance, largest, n_entries, float(np.finfo(self.dtype).eps))
 
     def _sums(self, parts, function):
         """Return the weighted sums of a function of each feature's entries, and their weights."""

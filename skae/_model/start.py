@@ -197,7 +197,7 @@ def draw_seed(generator):
 
 
 def start(rows, settings, missing, limit, generator):
-    """Return the autoencoder before the first step.
+    """Return the autoencoder before the first step, and PCA's loadings if it starts from them.
 
     `limit` is the number of components that PCA has at most.
     """
@@ -239,7 +239,7 @@ def start(rows, settings, missing, limit, generator):
     )
     if penalty is not None:
         _measure_units(model.module, rows, missing, pca)
-    return model
+    return model, components if pca else None
 
 
 @torch.no_grad()

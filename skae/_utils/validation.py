@@ -150,9 +150,9 @@ def check_rows(estimator, X, accepted, reset=False, **check_params):
     return _one_entry_each(X) if sparse.issparse(X) else X
 
 
-def check_weighted_rows(estimator, X, sample_weight, accepted, reset):
-    """Validate what a fit is given, and return it."""
-    X = check_rows(estimator, X, accepted, reset=reset, ensure_min_samples=2)
+def check_weighted_rows(estimator, X, sample_weight, accepted, reset, fewest=2):
+    """Validate what a fit is given, at least `fewest` rows, and return it."""
+    X = check_rows(estimator, X, accepted, reset=reset, ensure_min_samples=fewest)
     if sample_weight is not None:
         sample_weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
