@@ -31,7 +31,7 @@ from ._training.callbacks import (
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
-from ._utils.registry import RegistryOptions, constraints, resolve
+from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
 from ._utils.sklearn import Interval, StrOptions
 from ._utils.torch import (
     device_or_cpu,
@@ -50,10 +50,19 @@ from .optimizers import Optimizer
 from .penalties import Penalty
 from .schedules import Schedule
 
-# Rows of a stream by which the net is compared with its start.
-_JUDGED_ROWS = 2000
 # Training rows whose codes are kept, and their entries at most.
 _KEPT_ROWS, _MOST_ENTRIES = 2000, 2**21
+
+# The parameters that a net is built from.
+_PARTS = (
+    "n_components",
+    "architecture",
+    "hidden_layer_sizes",
+    "activation",
+    "input_shape",
+    "loss",
+    "init",
+)
 
 # What both estimators take. The detector adds its own.
 PARAMETER_CONSTRAINTS: dict = {
@@ -120,10 +129,19 @@ class Settings:
         if self.penalty is not None:
             self.penalty.check(self.loss, self.architecture)
 
-    def for_another_pass(self, params):
-        """Return the settings of one more pass: those of the first but for some `params`."""
+    def going_on(self, new, one_pass):
+        """Return the settings with which a fit with new ones goes on from a fit with these.
+
+        A parameter that is a part of the net cannot change; another pass has the others of the
+        first, but for those that a pass can change.
+        """
+        for name in _PARTS:
+            part = "hidden_sizes" if name == "hidden_layer_sizes" else name
+            check_unchanged(name, getattr(self, part), getattr(new, part), one_pass)
+        if not one_pass:
+            return new
         other = copy.copy(self)
-        own = {name: params[name] for name in ("batch_size", "learning_rate", "max_iter")}
+        own = {name: new.params[name] for name in ("batch_size", "learning_rate", "max_iter")}
         other.params = self.params | own
         vars(other).update(own)
         return other
@@ -147,9 +165,9 @@ class Settings:
 class Fitted:
     """What a fit returns.
 
-    `model` is what predicts, and `learner` what another pass goes on from: the same, or the model is
-    the start of a stream. `missing` is that of `ReconstructionLoss`, `best` the epoch whose weights
-    the model has. A warm start draws from `generator`, and its held-out rows are drawn from
+    `model` is what predicts, and `learner` what another pass goes on from: the same, or the model
+    is the start of a stream. `missing` is that of `ReconstructionLoss`, `best` the epoch whose
+    weights the model has. A warm start draws from `generator`, and its held-out rows are drawn from
     `split_generator`.
     """
 
@@ -254,8 +272,7 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
     # A chunk of a stream is unseen before it is trained on.
     judged = one_pass and settings.early_stopping and stream.losses is not None
     if judged and stream.trained:
-        first = start_again(model, stream)
-        stream.losses = _judge(net, rows, first, stream.losses)
+        stream.judge(net, rows, start_again(model, stream))
     _train(net, rows, generator)
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
@@ -407,17 +424,6 @@ def _train(net, rows, generator):
         # It was interrupted before there was anything to keep.
         raise KeyboardInterrupt
     best.restore(net)
-
-
-def _judge(net, rows, start, losses):
-    """Return the losses of the start and of the net for rows of a stream: these, and earlier ones."""
-    rows = net.get_split_datasets(rows)[0]
-    own, found = copy.deepcopy(net.module_.state_dict()), []
-    with limit_threads(threads_for(len(rows) * net.model.n_weights)):
-        for weights in (start.module.state_dict(), own):
-            net.module_.load_state_dict(weights)
-            found.append(net.evaluate(rows, held_out=True)[0])
-    return np.hstack([losses, torch.stack(found).numpy()])[:, -_JUDGED_ROWS:]
 
 
 def _build_net(settings, model, missing, own, *, device=None, kept=None, **params):

@@ -14,7 +14,7 @@ from . import metrics
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
 from ._utils.registry import declared
-from ._utils.sklearn import _check_sample_weight, _fit_context
+from ._utils.sklearn import _check_sample_weight, _fit_context, as_output
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -341,11 +341,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             X, sample_weight = check_weighted_rows(
                 self, X, sample_weight, self._accepted(), not resumed, fewest
             )
-            previous = self._fitted if resumed else None
-            if resumed and one_pass:
-                settings = previous.settings.for_another_pass(params)
-            else:
-                settings = Settings(params)
+            previous, settings = None, Settings(params)
+            if resumed:
+                previous = self._fitted
+                settings = previous.settings.going_on(settings, one_pass)
             fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass)
         self._fitted = fitted
         row = fitted.history[fitted.best]
@@ -408,7 +407,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In the codes' own float type.
+            In the codes' own float type. A frame with the input's feature names if ``set_output``
+            asks for one.
 
         Raises
         ------
@@ -417,7 +417,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         check_is_fitted(self)
         Z = check_codes(self, X, self.n_components_)
-        return self._fitted.model.decode(Z, self.n_features_in_)
+        return as_output(self, self._fitted.model.decode(Z, self.n_features_in_), X)
 
     def reconstruct(self, X) -> np.ndarray:
         """Return X as the autoencoder sees it: encoded and decoded.
@@ -431,10 +431,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
             ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
-            NaN in the padding of shorter sequences.
+            NaN in the padding of shorter sequences. A frame with the input's feature names if
+            ``set_output`` asks for one.
         """
-        X = self._checked(X)
-        return self._fitted.model.reconstruct(X)
+        return as_output(self, self._fitted.model.reconstruct(self._checked(X)), X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the share of the variance of X that its reconstruction explains.

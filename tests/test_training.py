@@ -19,8 +19,9 @@ from skorch.callbacks import Callback, EarlyStopping
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae._fit import resolve_batch_size, resolve_max_iter
 from skae._training.callbacks import is_gain
+from skae.architectures import Dense
 from skae.corruptions import ResidualNoise
-from skae.losses import Huber
+from skae.losses import Huber, SquaredError
 from skae.optimizers import OPTIMIZERS, SGD, Adam, Momentum
 from skae.schedules import SCHEDULES, Exponential, OneCycle, Plateau, Step
 
@@ -398,6 +399,44 @@ def test_warm_start_without_a_split_before(digits):
     assert "valid_loss" in model.set_params(early_stopping=True).fit(digits).history_[0]
     chunk = AutoencoderTransformer(2, warm_start=True, max_iter=2, random_state=0)
     assert chunk.partial_fit(digits).fit(digits).n_iter_ == 2
+
+
+CHANGED = {
+    "n_components": (3, "it was 2 and is 3 now"),
+    "architecture": (Dense(norm="layer"), r"it was Dense\(\) and is Dense\(norm='layer'\) now"),
+    "hidden_layer_sizes": ((4, 4), r"it was \(8,\) and is \(4, 4\) now"),
+    "activation": ("relu", "it was 'silu' and is 'relu' now"),
+    "input_shape": ((8, 8), r"it was None and is \(8, 8\) now"),
+    "loss": ("huber", r"it was SquaredError\(\) and is Huber\(\) now"),
+    "init": ("random", "'pca'"),
+    "n_folds": (4, "it was 3 and is 4 now"),
+}
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderAnomalyDetector])
+@pytest.mark.parametrize("way", ["warm start", "partial_fit"])
+def test_a_changed_part_of_the_net_is_refused(way, kind, digits):
+    X, same = digits[:40], {"hidden_layer_sizes": (8,), "init": "pca", "architecture": Dense()}
+    model = kind(2, **same, max_iter=1, warm_start=True, random_state=0).fit(X)
+    go_on, before = model.fit if way == "warm start" else model.partial_fit, model.transform(X)
+    name = {"warm start": "warm_start"}.get(way, way)
+    params = model.get_params()
+    for changed, (value, message) in CHANGED.items():
+        if changed in params:
+            model.set_params(**{changed: value})
+            with pytest.raises(
+                ValueError, match=f"{name} can only be .*{changed} stays.*{message}"
+            ):
+                go_on(X)
+            model.set_params(**{changed: params[changed]})
+            assert_array_equal(model.transform(X), before)
+    # A strategy that is changed in place is another one, and a new one like it is the same.
+    model.set_params(architecture__norm="batch")
+    with pytest.raises(ValueError, match="architecture stays"):
+        go_on(X)
+    same = {"hidden_layer_sizes": [8], "architecture": "dense", "loss": SquaredError()}
+    go_on = getattr(model.set_params(**same), go_on.__name__)
+    assert go_on(X).reconstruct(X).shape == X.shape
 
 
 class Failing(Callback):

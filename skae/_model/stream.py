@@ -8,8 +8,12 @@ import torch
 from sklearn.utils.extmath import svd_flip
 
 from .._data.rows import Moments, Standardization
+from .._utils.torch import limit_threads, threads_for
 from .autoencoder import Autoencoder
 from .start import _WIDEST_COVARIANCE, _Completed, linear_start
+
+# Rows by which the net is compared with its start: the latest.
+_JUDGED_ROWS = 2000
 
 
 @dataclass
@@ -87,6 +91,16 @@ class Stream:
             u, _, v = np.linalg.svd(earlier @ components.T)
             start = u @ v @ components
         return replace(self, moments=moments, components=components, singular=singular, start=start)
+
+    def judge(self, net, rows, start):
+        """Note the losses of the start and of the net for rows that it was not trained on."""
+        rows = net.get_split_datasets(rows)[0]
+        own, found = copy.deepcopy(net.module_.state_dict()), []
+        with limit_threads(threads_for(len(rows) * net.model.n_weights)):
+            for weights in (start.module.state_dict(), own):
+                net.module_.load_state_dict(weights)
+                found.append(net.evaluate(rows, held_out=True)[0].numpy())
+        self.losses = np.hstack([self.losses, found])[:, -_JUDGED_ROWS:]
 
     def to_state(self):
         """Return the state as NumPy arrays and plain Python."""
