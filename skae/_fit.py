@@ -42,6 +42,7 @@ from ._utils.torch import (
     to_numpy,
     to_torch,
 )
+from ._utils.validation import hstack
 from .architectures import ACTIVATIONS, Architecture
 from .architectures._custom import as_architecture
 from .corruptions import Corruption
@@ -215,7 +216,9 @@ class Fitted:
         return cls(**state | restored | {"net": net, "settings": settings})
 
 
-def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True):
+def fit_autoencoder(
+    X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True, target=None
+):
     """Train an autoencoder on the rows of X; return what was fitted.
 
     Parameters
@@ -229,12 +232,14 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         Whether to train on every row once, at a constant rate, with the optimizer as it is.
     keep_codes : bool
         Whether the model is to know what `Autoencoder.keep_codes` finds.
+    target : ndarray or CSR matrix of the shape of X, or None
+        What is to be reconstructed; None is X itself.
     """
     started = time.perf_counter()
     if settings.distributed:
-        check_same(settings, X, sample_weight, previous)
+        check_same(settings, X, sample_weight, previous, target)
     with limit_threads(1):
-        index, weight = merge_rows(X, sample_weight)
+        index, weight = merge_rows(X if target is None else hstack(X, target), sample_weight)
         n_rows = X.shape[0] if sample_weight is None else sample_weight.sum()
         # What the loss learns of rows must not depend on their order, where a copy is cheap.
         ordered = X[index] if sparse.issparse(X) or is_small(X) else X
@@ -262,6 +267,8 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
                 stream = copy.copy(stream) if same else stream.untrained()
             rows = Rows(X, index, weight, model.loss.preparation, model.standardization)
             missing = 1.0 if model.architecture.padded else rows.missing
+        if target is not None:
+            rows.clean = _clean_rows(target, rows, model.loss)
         if settings.corruption is not None and not (previous and one_pass):
             transform = model.standardization.transform
             settings.corruption.fit(rows.n_features, rows.extremes, transform)
@@ -317,6 +324,17 @@ def new_generator(params):
     if seed is not None:
         seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
     return np.random.default_rng(first_seed(params, seed) if params.distributed else seed)
+
+
+def _clean_rows(target, rows, loss):
+    """Return what is to be reconstructed of rows, where it is not the rows themselves."""
+    if not loss.preparation.is_identity:
+        raise ValueError(
+            f"target needs a loss that takes rows as they are, and loss={loss!r} prepares them. "
+            "Pass a loss of entries, such as 'squared_error'."
+        )
+    loss.check(target)
+    return Rows(target, rows.index, None, loss.preparation, rows.standardization)
 
 
 def _some(rows):

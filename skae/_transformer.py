@@ -21,6 +21,7 @@ from ._utils.validation import (
     check_codes,
     check_rows,
     check_sizes,
+    check_target,
     check_weighted_rows,
     unchanged_by_errors,
 )
@@ -276,7 +277,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     # -- fit -------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
+    def fit(self, X, y=None, sample_weight=None, target=None) -> "AutoencoderTransformer":
         """Fit the autoencoder to X.
 
         Parameters
@@ -287,6 +288,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts.
+        target : array-like or sparse matrix of the shape of X, default=None
+            What is to be reconstructed of each row, to learn denoising from pairs: X is what the
+            encoder sees. None is X itself. The start is the PCA of X, and the best epoch is that
+            with the lowest loss on held-out pairs. Not for losses that prepare rows, such as
+            "multinomial".
 
         Returns
         -------
@@ -298,7 +304,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ValueError
             If X or a parameter is not allowed, or if the training diverges.
         """
-        return self._fit(X, sample_weight, one_pass=False)
+        return self._fit(X, sample_weight, one_pass=False, target=target)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
@@ -332,7 +338,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         return self._fit(X, sample_weight, one_pass=True)
 
-    def _fit(self, X, sample_weight, one_pass):
+    def _fit(self, X, sample_weight, one_pass, target=None):
         resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
@@ -341,11 +347,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             X, sample_weight = check_weighted_rows(
                 self, X, sample_weight, self._accepted(), not resumed, fewest
             )
+            if target is not None:
+                target = check_target(target, X, self)
             previous, settings = None, Settings(params)
             if resumed:
                 previous = self._fitted
                 settings = previous.settings.going_on(settings, one_pass)
-            fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass)
+            fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass, target=target)
         self._fitted = fitted
         row = fitted.history[fitted.best]
         self.n_components_ = fitted.model.n_components

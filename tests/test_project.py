@@ -76,7 +76,7 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 600,
-    "_fit.py": 520,
+    "_fit.py": 540,
     "_training/net.py": 500,
     "_transformer.py": 650,
     "_utils/torch.py": 500,

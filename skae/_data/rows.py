@@ -163,6 +163,8 @@ class Rows(Dataset):
         # Without the class of a memory map, whose every view costs some microseconds.
         self.X = X if sparse.issparse(X) else np.asarray(X)
         self.index = index
+        # What is to be reconstructed of each row, as rows of their own, where it is not the row.
+        self.clean = None
         self.preparation = preparation
         first, totals = preparation.transform(dense_rows(X, index[:1]))
         self.n_features = first.shape[1]
@@ -289,6 +291,7 @@ class Rows(Dataset):
         vars(rows).pop("missing", None)
         rows.index = self.index[index]
         rows._held = None if self._held is None else self._held[index]
+        rows.clean = None if self.clean is None else self.clean.take(index)
         if self.weight is not None:
             rows.weight, rows._relative = self.weight[index], self._relative[index]
         return rows
@@ -308,6 +311,8 @@ class Rows(Dataset):
             self._held = torch.empty((len(self), self.n_features), device=self._device)
             for part in self.blocks():
                 self._held[part] = self._tensor(part)
+        if self.clean is not None:
+            self.clean.hold(device)
         if self.weight is not None:
             self._relative = self._relative.to(self._device)
         return self
@@ -316,7 +321,8 @@ class Rows(Dataset):
         """Return some rows, by a slice or a tensor of positions, as tensors on the device.
 
         ``"x"`` are the standardized rows, ``"sample_weight"`` their weights relative to the mean
-        weight, left out where all weights are equal.
+        weight, left out where all weights are equal; ``"target"`` is what is to be reconstructed,
+        left out where it is the rows themselves.
         """
         there = part.to(self._device) if isinstance(part, torch.Tensor) else part
         if self._held is not None:
@@ -325,13 +331,17 @@ class Rows(Dataset):
             batch = {"x": self._tensor(part.numpy() if isinstance(part, torch.Tensor) else part)}
         if self._relative is not None:
             batch["sample_weight"] = _taken(self._relative, there)
+        if self.clean is not None:
+            batch["target"] = self.clean.batch(part)["x"]
         return batch
 
     def _tensor(self, part):
         return torch.from_numpy(self._standardized(part, np.float32)).to(self._device)
 
     def target(self, part):
-        """Return some rows in the units of X, in float64."""
+        """Return what is to be reconstructed of some rows in the units of X, in float64."""
+        if self.clean is not None:
+            return self.clean.target(part)
         prepared = self._prepared(part.numpy() if isinstance(part, torch.Tensor) else part)
         return self.preparation.inverse_transform(prepared.astype(np.float64))
 

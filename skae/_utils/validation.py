@@ -164,6 +164,41 @@ def check_weighted_rows(estimator, X, sample_weight, accepted, reset, fewest=2):
     return X, sample_weight
 
 
+def check_target(target, X, estimator):
+    """Validate what is to be reconstructed of the rows of X, and return it as X is."""
+    target = as_array_like(target)
+    target = target.reshape(len(target), -1) if getattr(target, "ndim", 2) > 2 else target
+    target = check_array(
+        target,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        input_name="target",
+        estimator=estimator,
+    )
+    if target.shape != X.shape:
+        raise ValueError(
+            f"target must have the shape of X, {X.shape}, a row for each row of X, but it has "
+            f"shape {target.shape}."
+        )
+    values = target.data if sparse.issparse(target) else target
+    dense = not (sparse.issparse(target) or sparse.issparse(X))
+    unknown = np.isnan(values) & ~np.isnan(X) if dense else np.isnan(values)
+    if unknown.any():
+        raise ValueError(
+            "target contains NaN where X does not, and there is nothing to reconstruct. Leave such "
+            "rows out, or impute the target first."
+        )
+    return _one_entry_each(target) if sparse.issparse(target) else target
+
+
+def hstack(X, target):
+    """Return pairs of rows side by side."""
+    if sparse.issparse(X) or sparse.issparse(target):
+        return sparse.hstack([X, target], "csr")
+    return np.hstack([X, target])
+
+
 def check_codes(estimator, X, n_components):
     """Validate codes, and return them as an array of floats."""
     X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
