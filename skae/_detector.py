@@ -15,8 +15,8 @@ from ._anomaly.crossfit import CrossFit
 from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
-from ._utils.registry import constraints, declared, resolve
-from ._utils.sklearn import Interval, StrOptions, _fit_context
+from ._utils.registry import check_unchanged, constraints, declared, resolve
+from ._utils.sklearn import Interval, StrOptions, _fit_context, as_output
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -322,6 +322,7 @@ class AutoencoderAnomalyDetector(
             )
             if resumed:
                 crossfit = self._crossfit.copy()
+                check_unchanged("n_folds", len(crossfit.fits), self.n_folds, one_pass)
             else:
                 crossfit = CrossFit(self.n_folds, new_generator(self))
             recent = None
@@ -416,7 +417,7 @@ class AutoencoderAnomalyDetector(
         """
         model = self.models_[0]
         Z = check_codes(self, X, model.n_components)
-        return model.decode(Z, self.n_features_in_)
+        return as_output(self, model.decode(Z, self.n_features_in_), X)
 
     def reconstruct(self, X) -> np.ndarray:
         """Return X as the autoencoder sees it: encoded and decoded.
@@ -432,7 +433,7 @@ class AutoencoderAnomalyDetector(
             ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
             NaN in the padding of shorter sequences.
         """
-        return self.models_[0].reconstruct(self._checked(X))
+        return as_output(self, self.models_[0].reconstruct(self._checked(X)), X)
 
     # -- scores ----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from ._data.rows import Rows, is_small, n_batches, resolve_batch_size, resolve_m
 from ._data.selection import merge_rows, n_held_out
 from ._model.autoencoder import Autoencoder
 from ._model.start import Variances, draw_seed, row_count, start
+from ._model.stream import Stream, follow, move_linear_paths, start_again
 from ._training.callbacks import (
     BestEpoch,
     GrowingAverage,
@@ -26,10 +27,11 @@ from ._training.callbacks import (
     Progress,
     ProgressReport,
     WeightAverage,
+    is_gain,
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
-from ._utils.registry import RegistryOptions, constraints, resolve
+from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
 from ._utils.sklearn import Interval, StrOptions
 from ._utils.torch import (
     device_or_cpu,
@@ -40,6 +42,7 @@ from ._utils.torch import (
     to_numpy,
     to_torch,
 )
+from ._utils.validation import hstack
 from .architectures import ACTIVATIONS, Architecture
 from .architectures._custom import as_architecture
 from .corruptions import Corruption
@@ -50,6 +53,17 @@ from .schedules import Schedule
 
 # Training rows whose codes are kept, and their entries at most.
 _KEPT_ROWS, _MOST_ENTRIES = 2000, 2**21
+
+# The parameters that a net is built from.
+_PARTS = (
+    "n_components",
+    "architecture",
+    "hidden_layer_sizes",
+    "activation",
+    "input_shape",
+    "loss",
+    "init",
+)
 
 # What both estimators take. The detector adds its own.
 PARAMETER_CONSTRAINTS: dict = {
@@ -116,11 +130,21 @@ class Settings:
         if self.penalty is not None:
             self.penalty.check(self.loss, self.architecture)
 
-    def for_another_pass(self, batch_size):
-        """Return the settings of one more pass: only the size of its batches may change."""
+    def going_on(self, new, one_pass):
+        """Return the settings with which a fit with new ones goes on from a fit with these.
+
+        A parameter that is a part of the net cannot change; another pass has the others of the
+        first, but for those that a pass can change.
+        """
+        for name in _PARTS:
+            part = "hidden_sizes" if name == "hidden_layer_sizes" else name
+            check_unchanged(name, getattr(self, part), getattr(new, part), one_pass)
+        if not one_pass:
+            return new
         other = copy.copy(self)
-        other.params = self.params | {"batch_size": batch_size}
-        other.batch_size = batch_size
+        own = {name: new.params[name] for name in ("batch_size", "learning_rate", "max_iter")}
+        other.params = self.params | own
+        vars(other).update(own)
         return other
 
     @property
@@ -142,11 +166,15 @@ class Settings:
 class Fitted:
     """What a fit returns.
 
-    `missing` is that of `ReconstructionLoss`, `best` the epoch whose weights the model has. A warm
-    start draws from `generator`, and its held-out rows are drawn from `split_generator`.
+    `model` is what predicts, and `learner` what another pass goes on from: the same, or the model
+    is the start of a stream. `missing` is that of `ReconstructionLoss`, `best` the epoch whose
+    weights the model has. A warm start draws from `generator`, and its held-out rows are drawn from
+    `split_generator`.
     """
 
     model: Autoencoder
+    learner: Autoencoder
+    stream: Stream
     net: Net
     settings: Settings
     missing: float
@@ -160,6 +188,8 @@ class Fitted:
         """Return the state as NumPy arrays, strategies and plain Python, free of any device."""
         return vars(self) | {
             "model": self.model.to_state(),
+            "learner": None if self.learner is self.model else self.learner.to_state(),
+            "stream": self.stream.to_state(),
             "net": to_numpy(_net_state(self.net)),
             "settings": vars(self.settings),
             "training": _training_params(self.net),
@@ -172,21 +202,27 @@ class Fitted:
         state = dict(state)
         settings = Settings.__new__(Settings)
         vars(settings).update(state["settings"])
-        model = Autoencoder.from_state(state["model"])
+        model = learner = Autoencoder.from_state(state["model"])
+        if state["learner"] is not None:
+            learner = Autoencoder.from_state(state["learner"])
+        stream = Stream.from_state(state["stream"])
         net_state, training = to_torch(state["net"]), dict(state.pop("training"))
         own = dict(training.pop("own"))
         if net_state["average"]:
             own["average"] = GrowingAverage(**net_state["average"])
         # The device of the fit may not be there.
         device = device_or_cpu(settings.device)
-        net = _build_net(settings, model, state["missing"], own, device=device, **training)
+        net = _build_net(settings, learner, state["missing"], own, device=device, **training)
         _resume(net, net_state)
         if state["variances"]:
             state["variances"] = Variances(**state["variances"])
-        return cls(**state | {"model": model, "net": net, "settings": settings})
+        restored = {"model": model, "learner": learner, "stream": stream}
+        return cls(**state | restored | {"net": net, "settings": settings})
 
 
-def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True):
+def fit_autoencoder(
+    X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True, target=None
+):
     """Train an autoencoder on the rows of X; return what was fitted.
 
     Parameters
@@ -200,13 +236,16 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         Whether to train on every row once, at a constant rate, with the optimizer as it is.
     keep_codes : bool
         Whether the model is to know what `Autoencoder.keep_codes` and `Autoencoder.keep_range`
-        find.
+        find, and the variances are to be measured.
+    target : ndarray or CSR matrix of the shape of X, or None
+        What is to be reconstructed; None is X itself.
     """
     started = time.perf_counter()
     if settings.distributed:
-        check_same(settings, X, sample_weight, previous)
+        check_same(settings, X, sample_weight, previous, target)
     with limit_threads(1):
-        index, weight = merge_rows(X, sample_weight)
+        index, weight = merge_rows(X if target is None else hstack(X, target), sample_weight)
+        n_rows = X.shape[0] if sample_weight is None else sample_weight.sum()
         # What the loss learns of rows must not depend on their order, where a copy is cheap.
         ordered = X[index] if sparse.issparse(X) or is_small(X) else X
         if previous is None:
@@ -214,22 +253,38 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
             settings.loss.fit(ordered)
             rows = Rows(X, index, weight, settings.loss.preparation)
             missing = 1.0 if settings.architecture.padded else rows.missing
-            model = start(rows, settings, missing, min(X.shape[0], rows.n_features), generator)
+            limit = min(X.shape[0], rows.n_features)
+            model, components = start(rows, settings, missing, limit, generator)
+            stream = Stream.of(rows, n_rows, components)
             split_generator = copy.deepcopy(generator)
         else:
             generator = copy.deepcopy(previous.generator)
             split_generator = previous.split_generator
-            model = previous.model.with_penalty(settings.penalty)
+            stream, model = previous.stream, previous.learner if one_pass else previous.model
+            model = model.with_penalty(settings.penalty)
             model.loss.check(ordered)
+            if one_pass:
+                rows = Rows(X, index, weight, model.loss.preparation)
+                stream = stream.after(rows, n_rows, model.n_components)
+                model = follow(model, previous.stream, stream)
+            else:
+                same = previous.model is previous.learner
+                stream = copy.copy(stream) if same else stream.untrained()
             rows = Rows(X, index, weight, model.loss.preparation, model.standardization)
             missing = 1.0 if model.architecture.padded else rows.missing
+        if target is not None:
+            rows.clean = _clean_rows(target, rows, model.loss)
         if settings.corruption is not None and not (previous and one_pass):
             transform = model.standardization.transform
             settings.corruption.fit(rows.n_features, rows.extremes, transform)
     build = _net_of_a_pass if one_pass else _net_of_a_fit
-    net = build(rows, settings, model, missing, previous, generator, split_generator)
+    net = build(rows, settings, model, missing, previous, generator, split_generator, stream)
     best = dict(net.callbacks_)["best_epoch"]
     best.started_ = started
+    # A chunk of a stream is unseen before it is trained on.
+    judged = one_pass and settings.early_stopping and stream.losses is not None
+    if judged and stream.trained:
+        stream.judge(net, rows, start_again(model, stream))
     _train(net, rows, generator)
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
@@ -237,9 +292,15 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
     changed = n_best > 0 or (net.callbacks and not _has_weights(net, model))
     if changed:
         model = model.with_module(net.module_)
-    elif previous is None:
+        stream.trained = True
+        if not one_pass:
+            # It has chosen by rows that it held out.
+            stream.losses = None
+    elif not stream.trained:
         model.keep_start()
-    variances = None
+    learner, variances = model, None
+    if judged and stream.trained and not is_gain(*torch.from_numpy(stream.losses)):
+        model, n_best = start_again(model, stream), 0
     if keep_codes:
         with limit_threads(1):
             if n_best > 0 and not one_pass:
@@ -248,11 +309,21 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
                 net.module_.range = copy.deepcopy(model.module.range).to(net.device).float()
             model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
-            module = net.module_ if changed else model.module
+            module = net.module_ if changed and model is learner else model.module
             measured = rows.some(_KEPT_ROWS) if one_pass else rows
             variances = Variances.of(measured, module, row_count(rows))
     return Fitted(
-        model, net, settings, missing, history, n_best, generator, split_generator, variances
+        model,
+        learner,
+        stream,
+        net,
+        settings,
+        missing,
+        history,
+        n_best,
+        generator,
+        split_generator,
+        variances,
     )
 
 
@@ -270,6 +341,17 @@ def new_generator(params):
     return np.random.default_rng(first_seed(params, seed) if params.distributed else seed)
 
 
+def _clean_rows(target, rows, loss):
+    """Return what is to be reconstructed of rows, where it is not the rows themselves."""
+    if not loss.preparation.is_identity:
+        raise ValueError(
+            f"target needs a loss that takes rows as they are, and loss={loss!r} prepares them. "
+            "Pass a loss of entries, such as 'squared_error'."
+        )
+    loss.check(target)
+    return Rows(target, rows.index, None, loss.preparation, rows.standardization)
+
+
 def _some(rows):
     """Return some rows, standardized: all, if they are few."""
     n_rows, weight = len(rows), rows.weight
@@ -282,7 +364,7 @@ def _some(rows):
 # -- the training ----------------------------------------------------------------------------------
 
 
-def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_generator):
+def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_generator, stream):
     """Return the net that trains for all epochs."""
     n_train, split = len(rows), None
     if settings.early_stopping:
@@ -320,7 +402,7 @@ def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_gen
     )
 
 
-def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_generator):
+def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_generator, stream):
     """Return the net that trains on every row once, and goes on from the last pass.
 
     The rate is constant, the mean of one that rises to the full rate and falls again, as in `fit`.
@@ -328,7 +410,7 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
     """
     params = {
         "lr": settings.rate / 2,
-        "max_epochs": 1,
+        "max_epochs": min(1, resolve_max_iter(settings.max_iter, 1)),
         "train_split": None,
         "batch_size": resolve_batch_size(settings.batch_size, len(rows)),
         "seed": draw_seed(generator),
@@ -336,7 +418,10 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
     average, start = {}, None
     if previous is not None:
         state, start = _net_state(previous.net), previous.history[0]
-        average = state["average"]
+        average = dict(state["average"])
+        if average.get("weights"):
+            average["weights"] = copy.deepcopy(average["weights"])
+            move_linear_paths(average["weights"], previous.stream, stream)
         # A copy goes on where it is, and the device of the fit may not be there.
         params |= {"kept": previous.net.user_callbacks(), "device": previous.net.device}
     own = {

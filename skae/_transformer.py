@@ -16,13 +16,14 @@ from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
 from ._model.autoencoder import Decoder, Encoder
 from ._utils.registry import declared
-from ._utils.sklearn import StrOptions, _check_sample_weight, _fit_context
+from ._utils.sklearn import StrOptions, _check_sample_weight, _fit_context, as_output
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
     check_codes,
     check_rows,
     check_sizes,
+    check_target,
     check_weighted_rows,
     unchanged_by_errors,
 )
@@ -309,7 +310,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     # -- fit -------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
+    def fit(self, X, y=None, sample_weight=None, target=None) -> "AutoencoderTransformer":
         """Fit the autoencoder to X.
 
         Parameters
@@ -320,6 +321,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts.
+        target : array-like or sparse matrix of the shape of X, default=None
+            What is to be reconstructed of each row, to learn denoising from pairs: X is what the
+            encoder sees. None is X itself. The start is the PCA of X, and the best epoch is that
+            with the lowest loss on held-out pairs. Not for losses that prepare rows, such as
+            "multinomial".
 
         Returns
         -------
@@ -331,20 +337,23 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ValueError
             If X or a parameter is not allowed, or if the training diverges.
         """
-        return self._fit(X, sample_weight, one_pass=False)
+        return self._fit(X, sample_weight, one_pass=False, target=target)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
-        """Train on the rows of X once, starting as their PCA on the first call.
+        """Train on the rows of X once; the start is the incremental PCA of all rows so far.
 
-        The learning rate is half of `learning_rate`, and the mean, the scale and the start are
-        those of the first call. What predicts is a running mean of the weights, which settles as
-        the calls go on. No rows are held out, so the promise about unseen rows is ``fit``'s alone.
+        The mean, the scale and the start follow the rows as those of ``IncrementalPCA`` do, and at
+        ``max_iter=0`` the estimator is one. Otherwise each call is one pass, at half of
+        `learning_rate`, and the net that is trained has the running mean of its weights. With
+        `early_stopping` each chunk tests the net before it is trained on: the net predicts where it
+        is better on such rows than the start, beyond chance, and the start predicts otherwise. Of
+        the parameters only `batch_size`, `learning_rate` and `max_iter` may change between calls.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            The next rows.
+            The next rows, or only one.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -362,20 +371,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         return self._fit(X, sample_weight, one_pass=True)
 
-    def _fit(self, X, sample_weight, one_pass):
+    def _fit(self, X, sample_weight, one_pass, target=None):
         resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
             check_sizes(params)
+            fewest = 1 if one_pass else 2
             X, sample_weight = check_weighted_rows(
-                self, X, sample_weight, self._accepted(), reset=not resumed
+                self, X, sample_weight, self._accepted(), not resumed, fewest
             )
-            previous = self._fitted if resumed else None
-            if resumed and one_pass:
-                settings = previous.settings.for_another_pass(self.batch_size)
-            else:
-                settings = Settings(params)
-            fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass)
+            if target is not None:
+                target = check_target(target, X, self)
+            previous, settings = None, Settings(params)
+            if resumed:
+                previous = self._fitted
+                settings = previous.settings.going_on(settings, one_pass)
+            fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass, target=target)
         self._fitted = fitted
         row = fitted.history[fitted.best]
         self.n_components_ = fitted.model.n_components
@@ -478,7 +489,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            In the codes' own float type.
+            In the codes' own float type. A frame with the input's feature names if ``set_output``
+            asks for one.
 
         Raises
         ------
@@ -489,7 +501,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Z = check_codes(self, X, self.n_components_)
         if self.whiten:
             Z = Z * self._deviations().astype(Z.dtype)
-        return self._fitted.model.decode(Z, self.n_features_in_)
+        return as_output(self, self._fitted.model.decode(Z, self.n_features_in_), X)
 
     def reconstruct(self, X) -> np.ndarray:
         """Return X as the autoencoder sees it: encoded and decoded.
@@ -503,10 +515,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
             ``inverse_transform(transform(X))``; with a multinomial loss times the rows' totals.
-            NaN in the padding of shorter sequences.
+            NaN in the padding of shorter sequences. A frame with the input's feature names if
+            ``set_output`` asks for one.
         """
-        X = self._checked(X)
-        return self._fitted.model.reconstruct(X)
+        return as_output(self, self._fitted.model.reconstruct(self._checked(X)), X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the share of the variance of X that its reconstruction explains.

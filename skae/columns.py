@@ -127,7 +127,8 @@ def _inverse(transformer, X, who):
     elif isinstance(transformer, OrdinalEncoder):
         last = [len(values) - 1 for values in transformer.categories_]
         X = np.clip(np.rint(X), 0, last)
-    return transformer.inverse_transform(X)
+    found = transformer.inverse_transform(X)
+    return found.to_numpy() if hasattr(found, "to_numpy") else found
 
 
 def _most_probable(encoder, X):

@@ -260,7 +260,7 @@ class ReconstructionDisplay:
             raise ValueError(
                 f"image_shape must have {X.shape[1]} pixels, the number of features; got {shape}."
             )
-        reconstructed = estimator.inverse_transform(estimator.transform(X))
+        reconstructed = np.asarray(estimator.inverse_transform(estimator.transform(X)))
         return cls({"original": X, type(estimator).__name__: reconstructed}, shape).plot(ax)
 
     def plot(self, ax=None):

@@ -129,6 +129,24 @@ def test_set_output(name, kind, iris):
     assert list(codes.columns) == ["autoencodertransformer0", "autoencodertransformer1"]
     assert_array_equal(model.feature_names_in_, list("abcd"))
     assert_allclose(codes.to_numpy(), small().fit_transform(iris))
+    for rows in (model.reconstruct(frame), model.inverse_transform(codes)):
+        assert isinstance(rows, kind)
+        assert list(rows.columns) == list("abcd")
+        assert_allclose(rows.to_numpy(), small().fit(iris).reconstruct(iris))
+
+
+def test_set_output_keeps_the_index_and_names_the_nameless(iris):
+    frame = pd.DataFrame(iris, index=np.arange(150)[::-1], columns=list("abcd"))
+    expected = small().fit(iris).score(iris)
+    with sklearn.config_context(transform_output="pandas"):
+        model = small().fit(frame)
+        assert_array_equal(model.reconstruct(frame[:9]).index, frame.index[:9])
+        assert_array_equal(model.inverse_transform(model.transform(frame)).index, frame.index)
+        assert_allclose(explained_variance_scorer(model, frame), expected)
+        nameless = small().fit(iris)
+        assert list(nameless.reconstruct(iris).columns) == ["x0", "x1", "x2", "x3"]
+        assert_allclose(cross_val_score(nameless, iris, cv=3), cross_val_score(small(), iris, cv=3))
+    assert isinstance(model.reconstruct(frame), np.ndarray)
 
 
 def test_weights_are_routed(iris):

@@ -76,7 +76,7 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 600,
-    "_fit.py": 500,
+    "_fit.py": 540,
     "_training/net.py": 500,
     "_transformer.py": 800,
     "_utils/torch.py": 500,
@@ -93,9 +93,9 @@ def test_files_are_short(path):
 
 # What a newcomer has to follow, and the largest number of files that it may run through.
 CALLS = {
-    "transformer.fit(X)": 18,
+    "transformer.fit(X)": 19,
     "transformer.transform(X)": 7,
-    "detector.fit(X)": 23,
+    "detector.fit(X)": 24,
 }
 
 

@@ -92,10 +92,9 @@ class CrossFit:
             if len(some) == 1:
                 # One row twice, because a fit takes two.
                 some, counts = some.repeat(2, axis=0), counts.repeat(2) / 2
-            if one_pass and previous is not None:
-                settings = previous.settings.for_another_pass(own_params["batch_size"])
-            else:
-                settings = Settings(own_params)
+            settings = Settings(own_params)
+            if previous is not None:
+                settings = previous.settings.going_on(settings, one_pass)
             self.fits[fold] = fit_autoencoder(
                 some, counts, settings, previous, one_pass, keep_codes=False
             )

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -99,6 +100,49 @@ class Standardization:
         return x * scale + self.mean.astype(x.dtype, copy=False)
 
 
+@dataclass
+class Moments:
+    """The counts, the means and the variances of features, these in units of `largest` squared.
+
+    `largest` is the largest of all values, `eps` the relative error of their float type.
+    """
+
+    count: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    largest: float
+    n_entries: int
+    eps: float
+
+    def standardization(self):
+        """Return the features' means and the root of their mean variance."""
+        scale = math.sqrt(self.variance.mean()) * (self.largest or 1.0)
+        # What is left of a constant X is rounding.
+        rounding = 10 * self.eps * self.largest
+        if scale <= rounding:
+            return Standardization(self.mean, 1.0, rounding * math.sqrt(self.n_entries))
+        return Standardization(self.mean, scale)
+
+    def plus(self, other):
+        """Return the moments of these rows and some others together."""
+        largest = max(self.largest, other.largest)
+        unit = largest or 1.0
+        count = self.count + other.count
+        share = other.count / np.where(count > 0, count, 1)
+        shift = other.mean - self.mean
+        variance = (1 - share) * self.variance * (self.largest / unit) ** 2
+        variance += share * other.variance * (other.largest / unit) ** 2
+        variance += share * (1 - share) * (shift / unit) ** 2
+        return Moments(
+            count,
+            self.mean + share * shift,
+            variance,
+            largest,
+            self.n_entries + other.n_entries,
+            max(self.eps, other.eps),
+        )
+
+
 class Rows(Dataset):
     """Rows of X as the net sees them, made some at a time: X itself is never copied whole.
 
@@ -119,6 +163,8 @@ class Rows(Dataset):
         # Without the class of a memory map, whose every view costs some microseconds.
         self.X = X if sparse.issparse(X) else np.asarray(X)
         self.index = index
+        # What is to be reconstructed of each row, as rows of their own, where it is not the row.
+        self.clean = None
         self.preparation = preparation
         first, totals = preparation.transform(dense_rows(X, index[:1]))
         self.n_features = first.shape[1]
@@ -132,7 +178,7 @@ class Rows(Dataset):
         self._relative = None if weight is None else torch.as_tensor(relative, dtype=torch.float32)
         self._held = None
         self._device = torch.device("cpu")
-        self.standardization = standardization or self._fit_standardization()
+        self.standardization = standardization or self.moments.standardization()
 
     def __len__(self):
         return len(self.index)
@@ -175,8 +221,9 @@ class Rows(Dataset):
 
     # -- standardized ----------------------------------------------------------------------------
 
-    def _fit_standardization(self):
-        """Return the features' means and the root of their mean variance."""
+    @cached_property
+    def moments(self):
+        """The counts, the means and the variances of the features."""
         parts = [slice(None)] if self.small else self.blocks()
         largest = [np.fmax.reduce(np.abs(self._prepared(part)), None) for part in parts]
         largest = np.fmax.reduce(largest)
@@ -188,13 +235,9 @@ class Rows(Dataset):
         total, count = self._sums(parts, lambda x: x / unit)
         mean = total / np.where(count > 0, count, 1) * unit
         total, count = self._sums(parts, lambda x: ((x - mean) / unit) ** 2)
-        variance = (total / np.where(count > 0, count, 1)).mean()
-        scale = math.sqrt(variance) * unit
-        # What is left of a constant X is rounding.
-        rounding = 10 * float(np.finfo(self.dtype).eps) * largest
-        if scale <= rounding:
-            return Standardization(mean, 1.0, rounding * math.sqrt(len(self) * self.n_features))
-        return Standardization(mean, scale)
+        variance = total / np.where(count > 0, count, 1)
+        n_entries = len(self) * self.n_features
+        return Moments(count, mean, variance, largest, n_entries, float(np.finfo(self.dtype).eps))
 
     def _sums(self, parts, function):
         """Return the weighted sums of a function of each feature's entries, and their weights."""
@@ -246,9 +289,11 @@ class Rows(Dataset):
     def take(self, index):
         """Return some of the rows as rows of their own."""
         rows = copy.copy(self)
-        vars(rows).pop("missing", None)
+        for name in ("missing", "moments"):
+            vars(rows).pop(name, None)
         rows.index = self.index[index]
         rows._held = None if self._held is None else self._held[index]
+        rows.clean = None if self.clean is None else self.clean.take(index)
         if self.weight is not None:
             rows.weight, rows._relative = self.weight[index], self._relative[index]
         return rows
@@ -268,6 +313,8 @@ class Rows(Dataset):
             self._held = torch.empty((len(self), self.n_features), device=self._device)
             for part in self.blocks():
                 self._held[part] = self._tensor(part)
+        if self.clean is not None:
+            self.clean.hold(device)
         if self.weight is not None:
             self._relative = self._relative.to(self._device)
         return self
@@ -276,7 +323,8 @@ class Rows(Dataset):
         """Return some rows, by a slice or a tensor of positions, as tensors on the device.
 
         ``"x"`` are the standardized rows, ``"sample_weight"`` their weights relative to the mean
-        weight, left out where all weights are equal.
+        weight, left out where all weights are equal; ``"target"`` is what is to be reconstructed,
+        left out where it is the rows themselves.
         """
         there = part.to(self._device) if isinstance(part, torch.Tensor) else part
         if self._held is not None:
@@ -285,13 +333,17 @@ class Rows(Dataset):
             batch = {"x": self._tensor(part.numpy() if isinstance(part, torch.Tensor) else part)}
         if self._relative is not None:
             batch["sample_weight"] = _taken(self._relative, there)
+        if self.clean is not None:
+            batch["target"] = self.clean.batch(part)["x"]
         return batch
 
     def _tensor(self, part):
         return torch.from_numpy(self._standardized(part, np.float32)).to(self._device)
 
     def target(self, part):
-        """Return some rows in the units of X, in float64."""
+        """Return what is to be reconstructed of some rows in the units of X, in float64."""
+        if self.clean is not None:
+            return self.clean.target(part)
         prepared = self._prepared(part.numpy() if isinstance(part, torch.Tensor) else part)
         return self.preparation.inverse_transform(prepared.astype(np.float64))
 

@@ -294,7 +294,7 @@ def draw_seed(generator):
 
 
 def start(rows, settings, missing, limit, generator):
-    """Return the autoencoder before the first step.
+    """Return the autoencoder before the first step, and PCA's loadings if it starts from them.
 
     `limit` is the number of components that PCA has at most.
     """
@@ -345,7 +345,7 @@ def start(rows, settings, missing, limit, generator):
         model.loadings = torch.from_numpy(np.array(linear[1], np.float64))
     if penalty is not None:
         _measure_units(model.module, rows, missing, pca)
-    return model
+    return model, components if pca else None
 
 
 @torch.no_grad()

@@ -187,13 +187,15 @@ def _check_net(net, size):
         )
 
 
-def check_same(settings, X, sample_weight, previous):
+def check_same(settings, X, sample_weight, previous, target=None):
     """Raise a ValueError if the processes are not about to do the same fit."""
     if not _meet(settings):
         return
-    facts = {"X": _describe(X), "sample_weight": "none", "last fit": "none"}
+    facts = {"X": _describe(X), "sample_weight": "none", "target": "none", "last fit": "none"}
     if sample_weight is not None:
         facts["sample_weight"] = _describe(sample_weight)
+    if target is not None:
+        facts["target"] = _describe(target)
     if previous is not None:
         weights = previous.model.module.state_dict().values()
         facts["last fit"] = _describe(torch.cat([w.flatten() for w in weights]).numpy())

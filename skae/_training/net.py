@@ -270,7 +270,7 @@ class Net(skorch.NeuralNet):
         weight, trim = rows.get("sample_weight"), self.settings.trim
         influence = partial(_influence, weight=weight, trim=trim) if trim else None
         if self.gradient_ is not None:
-            loss, eta = self.gradient_(seen, rows["x"], weight, influence, bool(self.callbacks))
+            loss, eta = self.gradient_(seen, _target(rows), weight, influence, bool(self.callbacks))
             return {"loss": loss, "y_pred": eta}
         losses, terms, eta = self.losses_of(rows, seen, self.generator_)
         if influence is not None:
@@ -345,7 +345,7 @@ class Net(skorch.NeuralNet):
             yield self.evaluation_step(batch, training).to(device)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        losses = self.criterion_(y_pred, self.module_.target(X["x"]))
+        losses = self.criterion_(y_pred, self.module_.target(_target(X)))
         return (losses * X.get("sample_weight", 1.0)).mean()
 
     def hide(self, x, generator):
@@ -394,7 +394,7 @@ class Net(skorch.NeuralNet):
         `seen` are the rows as the encoder is to see them. There are terms where the loss has
         several.
         """
-        target, weight = self.module_.target(rows["x"]), rows.get("sample_weight")
+        target, weight = self.module_.target(_target(rows)), rows.get("sample_weight")
         terms = {}
         if self.settings.penalty is None:
             eta = self.module_(seen)
@@ -445,10 +445,10 @@ class Net(skorch.NeuralNet):
     def measure_error(self, rows):
         """Note the root mean squared error of (a sample of) the rows, for the corruption."""
         self._find_gradient()
-        x = rows.some(_ERROR_ROWS).batch(slice(None))["x"]
-        seen = self.seen(x, None, None)
+        batch = rows.some(_ERROR_ROWS).batch(slice(None))
+        seen = self.seen(batch["x"], None, None)
         eta = self.module_(seen) if self.gradient_ is None else self.gradient_.output(seen)
-        residual = self.module_.reconstruction(eta) - x
+        residual = self.module_.reconstruction(eta) - _target(batch)
         self.error_ = residual.square().nanmean().sqrt().item()
 
     # -- predictions and copies ------------------------------------------------------------------
@@ -474,6 +474,11 @@ class Net(skorch.NeuralNet):
 
     def __getstate__(self):
         return super().__getstate__() | {"gradient_": None}
+
+
+def _target(batch):
+    """Return the standardized rows that are to be reconstructed of a batch."""
+    return batch.get("target", batch["x"])
 
 
 def _means(found):

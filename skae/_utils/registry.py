@@ -3,6 +3,9 @@
 Losses, optimizers, schedules, corruptions, penalties, architectures and scorings are strategies.
 """
 
+from numbers import Real
+
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from .sklearn import StrOptions
@@ -68,3 +71,25 @@ def resolve(kind, value):
     strategy = kind.registry[value]() if isinstance(value, str) else clone(value)
     strategy._validate_params()
     return strategy
+
+
+def check_unchanged(name, before, now, one_pass):
+    """Check that a parameter is what it was at the fit that another goes on from."""
+    if _comparable(before) != _comparable(now):
+        way = "partial_fit" if one_pass else "warm_start"
+        raise ValueError(
+            f"{way} can only be used where {name} stays what it was at the first fit: it was "
+            f"{before!r} and is {now!r} now. Set it back, or fit anew with warm_start=False."
+        )
+
+
+def _comparable(value):
+    """Return what can be compared of a parameter: of the objects of a user's own, their class."""
+    if isinstance(value, Strategy):
+        params = value.get_params(deep=False)
+        return type(value), [(name, _comparable(params[name])) for name in sorted(params)]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_comparable(entry) for entry in value]
+    return value if isinstance(value, str | Real | type | None) else type(value)

@@ -3,7 +3,12 @@
 from sklearn.base import _fit_context
 from sklearn.decomposition._pca import _infer_dimension
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils._set_output import _get_container_adapter
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    validate_data,
+)
 
 __all__ = [
     "Interval",
@@ -12,5 +17,14 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_infer_dimension",
+    "as_output",
     "validate_data",
 ]
+
+
+def as_output(estimator, rows, X):
+    """Return rows made of X, with the features of the input, as ``set_output`` asks for them."""
+    adapter = _get_container_adapter("transform", estimator)
+    if adapter is None or not hasattr(estimator, "set_output"):
+        return rows
+    return adapter.create_container(rows, X, _check_feature_names_in(estimator))

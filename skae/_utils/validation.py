@@ -150,9 +150,9 @@ def check_rows(estimator, X, accepted, reset=False, **check_params):
     return _one_entry_each(X) if sparse.issparse(X) else X
 
 
-def check_weighted_rows(estimator, X, sample_weight, accepted, reset):
-    """Validate what a fit is given, and return it."""
-    X = check_rows(estimator, X, accepted, reset=reset, ensure_min_samples=2)
+def check_weighted_rows(estimator, X, sample_weight, accepted, reset, fewest=2):
+    """Validate what a fit is given, at least `fewest` rows, and return it."""
+    X = check_rows(estimator, X, accepted, reset=reset, ensure_min_samples=fewest)
     if sample_weight is not None:
         sample_weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
@@ -162,6 +162,41 @@ def check_weighted_rows(estimator, X, sample_weight, accepted, reset):
                 "Sample weights must contain at least one non-zero number, but all are zero."
             )
     return X, sample_weight
+
+
+def check_target(target, X, estimator):
+    """Validate what is to be reconstructed of the rows of X, and return it as X is."""
+    target = as_array_like(target)
+    target = target.reshape(len(target), -1) if getattr(target, "ndim", 2) > 2 else target
+    target = check_array(
+        target,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+        input_name="target",
+        estimator=estimator,
+    )
+    if target.shape != X.shape:
+        raise ValueError(
+            f"target must have the shape of X, {X.shape}, a row for each row of X, but it has "
+            f"shape {target.shape}."
+        )
+    values = target.data if sparse.issparse(target) else target
+    dense = not (sparse.issparse(target) or sparse.issparse(X))
+    unknown = np.isnan(values) & ~np.isnan(X) if dense else np.isnan(values)
+    if unknown.any():
+        raise ValueError(
+            "target contains NaN where X does not, and there is nothing to reconstruct. Leave such "
+            "rows out, or impute the target first."
+        )
+    return _one_entry_each(target) if sparse.issparse(target) else target
+
+
+def hstack(X, target):
+    """Return pairs of rows side by side."""
+    if sparse.issparse(X) or sparse.issparse(target):
+        return sparse.hstack([X, target], "csr")
+    return np.hstack([X, target])
 
 
 def check_codes(estimator, X, n_components):

@@ -189,7 +189,7 @@ class ComparisonResult:
         rows = {"original": images}
         for name in _MODELS:
             model = self.models[name, k][0]
-            rows[f"{name}, {k}"] = model.inverse_transform(model.transform(images))
+            rows[f"{name}, {k}"] = np.asarray(model.inverse_transform(model.transform(images)))
         return ReconstructionDisplay(rows, image_shape).plot(ax)
 
     def plot_history(self, ax=None):
