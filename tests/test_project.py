@@ -76,8 +76,8 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 600,
-    "_fit.py": 540,
-    "_training/net.py": 500,
+    "_fit.py": 570,
+    "_training/net.py": 510,
     "_transformer.py": 800,
     "_utils/torch.py": 500,
 }
