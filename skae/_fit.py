@@ -198,6 +198,9 @@ def fit_autoencoder(X, sample_weight, settings, previous=None, one_pass=False, k
         Whether the model is to know what `Autoencoder.keep_codes` finds.
     """
     started = time.perf_counter()
+    if sample_weight is not None:
+        # They are relative: by a power of two the largest becomes about one, to the last bit.
+        sample_weight = np.ldexp(sample_weight, -np.frexp(sample_weight.max())[1])
     if settings.distributed:
         check_same(settings, X, sample_weight, previous)
     with limit_threads(1):

@@ -34,4 +34,4 @@ def integrated_gradients(function, x, baseline):
         parts = torch.where(change == 0, 0.0, gradient * change)
         rest = function(x) - parts.sum(1)
         size = parts.abs() + torch.finfo(x.dtype).tiny
-        return parts + rest[:, None] * size / size.sum(1, keepdim=True)
+        return parts + rest[:, None] * (size / size.sum(1, keepdim=True))

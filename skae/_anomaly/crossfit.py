@@ -15,6 +15,8 @@ from .attribution import integrated_gradients
 
 # Rows that are hashed at once, or scored at once by a net, whose layers then stay in the cache.
 _BLOCK_ROWS = 4096
+# In units of the training rows' spread: no row is taken to be farther from them.
+_FARTHEST = 1e60
 
 
 def row_keys(X):
@@ -169,7 +171,9 @@ class CrossFit:
 
 def _completed(model, rows):
     """Return rows standardized and completed, and where entries were missing."""
-    x = model.standardized(rows)
+    with np.errstate(over="ignore"):
+        # Squares of what is farther away than this would not fit in a float64.
+        x = model.standardized(rows).clamp(-_FARTHEST, _FARTHEST)
     return model.module.complete(x), torch.isnan(x)
 
 
