@@ -459,8 +459,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             )
         if model.loss.discrete:
-            right = np.where(np.isnan(X), np.nan, model.reconstruct(X) == X)
-            return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
+            observed = (~np.isnan(X)).sum(1)
+            share = (model.reconstruct(X) == X).sum(1) / observed.clip(min=1)
+            # A row with nothing in it says nothing.
+            weight = (observed > 0) * (1.0 if sample_weight is None else sample_weight)
+            return float(np.average(share, weights=weight))
 
         def blocks():
             for part in row_blocks(*X.shape):

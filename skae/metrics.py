@@ -1,5 +1,7 @@
 """Metrics of a reconstruction, and a scorer for any transformer that can reconstruct."""
 
+import sys
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
@@ -67,12 +69,13 @@ def explained_variance_of_blocks(blocks, reconstruct):
     def scaled(X):
         return np.divide(X, unit, dtype=np.float64)
 
-    mean = _mean(scaled, blocks)
-    variance = _mean(lambda X: (scaled(X) - mean) ** 2, blocks).sum()
-    error = _mean(lambda X: (scaled(X) - scaled(reconstruct(X))) ** 2, blocks).sum()
-    if variance == 0:
-        return float(error == 0)
-    return float(1 - error / variance)
+    with np.errstate(over="ignore"):
+        mean = _mean(scaled, blocks)
+        variance = _mean(lambda X: (scaled(X) - mean) ** 2, blocks).sum()
+        error = _mean(lambda X: (scaled(X) - scaled(reconstruct(X))) ** 2, blocks).sum()
+        if variance == 0:
+            return float(error == 0)
+        return max(float(1 - error / variance), -sys.float_info.max)
 
 
 def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:

@@ -155,7 +155,7 @@ class _MahalanobisBase(Scoring):
         order = np.argsort(distance)
         cumulative = np.cumsum(weight[order])
         median = distance[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
-        if median > 0:
+        if median > _MIN_DEVIATION**2:
             rank = max(1, int((variance > smallest).sum()))
             whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
         self.location_ = location * scale

@@ -15,7 +15,8 @@ from .attribution import integrated_gradients
 
 # Rows that are hashed at once, or scored at once by a net, whose layers then stay in the cache.
 _BLOCK_ROWS = 4096
-# In units of the training rows' spread: no row is taken to be farther from them.
+# In units of the training rows' spread: no row is taken to be farther from them, because squares
+# of such distances would not fit in a float64.
 _FARTHEST = 1e60
 
 
@@ -114,7 +115,9 @@ class CrossFit:
             some = rows[own]
             with torch.no_grad():
                 blocks = row_blocks(*some.shape, _BLOCK_ROWS)
-                parts = [_residuals(fit.model, some[part]) for part in blocks]
+                parts = [
+                    _residuals(fit.model, *_completed(fit.model, some[part])) for part in blocks
+                ]
             names = ("code", "residual", "loss")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
             fitted = resolve(Scoring, scoring)
@@ -128,7 +131,8 @@ class CrossFit:
 
             def add(part, model=model, scoring=scoring, weight=weight):
                 rows = np.ascontiguousarray(X[part], dtype=np.float64)
-                total[part] += weight[part] * scoring.distance(_residuals(model, rows)).numpy()
+                found = _residuals(model, *_completed(model, rows))
+                total[part] += weight[part] * scoring.distance(found).numpy()
 
             map_blocks(add, row_blocks(*X.shape, _BLOCK_ROWS), len(X) * model.n_weights)
         return total
@@ -172,20 +176,25 @@ class CrossFit:
 def _completed(model, rows):
     """Return rows standardized and completed, and where entries were missing."""
     with np.errstate(over="ignore"):
-        # Squares of what is farther away than this would not fit in a float64.
-        x = model.standardized(rows).clamp(-_FARTHEST, _FARTHEST)
+        x = _bounded(model.standardized(rows))
     return model.module.complete(x), torch.isnan(x)
 
 
-def _residuals(model, rows):
-    return model.residuals(*_completed(model, rows))
+def _bounded(values):
+    return values.clamp(-_FARTHEST, _FARTHEST)
+
+
+def _residuals(model, x, missing):
+    """Return what a scoring sees of completed rows."""
+    found = model.residuals(x, missing)
+    return Residuals(*map(_bounded, (found.code, found.residual, found.loss)))
 
 
 def _contributions(model, scoring, rows, baseline):
     x, missing = _completed(model, rows)
 
     def distance(rows):
-        return scoring.distance(model.residuals(rows, missing))
+        return scoring.distance(_residuals(model, rows, missing))
 
     # What is missing does not change along the line, and so contributes nothing.
     return integrated_gradients(distance, x, torch.where(missing, x, baseline))
