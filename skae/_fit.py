@@ -26,6 +26,7 @@ from ._training.callbacks import (
     Progress,
     ProgressReport,
     WeightAverage,
+    measure_error,
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
@@ -108,6 +109,13 @@ class Settings:
                 ("schedule", Schedule),
             )
         )
+        largest = float(np.finfo(np.float32).max)
+        for name, value in (("alpha", self.alpha), ("learning_rate", self.rate)):
+            if value > largest:
+                raise ValueError(
+                    f"The {name!r} parameter must be a float of at most {largest:.2g}, the largest "
+                    f"that the nets compute with, got {value!r}."
+                )
         if params["init"] == "pca" and not self.architecture.linear_path:
             raise ValueError(
                 "init='pca' needs an architecture with linear_path=True. Pass init='random' with "
@@ -358,6 +366,9 @@ def _train(net, rows, generator):
         # It was interrupted before there was anything to keep.
         raise KeyboardInterrupt
     best.restore(net)
+    if net.train_split is None:
+        # The last step is in no loss yet.
+        measure_error(net, rows)
 
 
 def _build_net(settings, model, missing, own, *, device=None, kept=None, **params):

@@ -115,9 +115,7 @@ class CrossFit:
             some = rows[own]
             with torch.no_grad():
                 blocks = row_blocks(*some.shape, _BLOCK_ROWS)
-                parts = [
-                    _residuals(fit.model, *_completed(fit.model, some[part])) for part in blocks
-                ]
+                parts = [_residuals(fit.model, some[part]) for part in blocks]
             names = ("code", "residual", "loss")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
             fitted = resolve(Scoring, scoring)
@@ -131,8 +129,7 @@ class CrossFit:
 
             def add(part, model=model, scoring=scoring, weight=weight):
                 rows = np.ascontiguousarray(X[part], dtype=np.float64)
-                found = _residuals(model, *_completed(model, rows))
-                total[part] += weight[part] * scoring.distance(found).numpy()
+                total[part] += weight[part] * scoring.distance(_residuals(model, rows)).numpy()
 
             map_blocks(add, row_blocks(*X.shape, _BLOCK_ROWS), len(X) * model.n_weights)
         return total
@@ -184,8 +181,11 @@ def _bounded(values):
     return values.clamp(-_FARTHEST, _FARTHEST)
 
 
-def _residuals(model, x, missing):
-    """Return what a scoring sees of completed rows."""
+def _residuals(model, rows):
+    return _bounded_residuals(model, *_completed(model, rows))
+
+
+def _bounded_residuals(model, x, missing):
     found = model.residuals(x, missing)
     return Residuals(*map(_bounded, (found.code, found.residual, found.loss)))
 
@@ -194,7 +194,7 @@ def _contributions(model, scoring, rows, baseline):
     x, missing = _completed(model, rows)
 
     def distance(rows):
-        return scoring.distance(_residuals(model, rows, missing))
+        return scoring.distance(_bounded_residuals(model, rows, missing))
 
     # What is missing does not change along the line, and so contributes nothing.
     return integrated_gradients(distance, x, torch.where(missing, x, baseline))

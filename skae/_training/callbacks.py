@@ -37,6 +37,15 @@ def _diverged(net, name, value, epoch):
     )
 
 
+def measure_error(net, rows):
+    """Let a net note its error on rows, which must be a number."""
+    net.measure_error(rows)
+    if not math.isfinite(net.error_):
+        row = net.history[-1]
+        epoch = row["epoch"] - ("train_loss" not in row)
+        raise _diverged(net, "reconstruction error", net.error_, epoch)
+
+
 class WeightAverage(Callback):
     """Keep a running mean of the weights over the steps, which is what predicts.
 
@@ -183,10 +192,7 @@ class NoiseLevel(Callback):
     """Measure the reconstruction error before each epoch, by which corruptions set their size."""
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        net.measure_error(dataset_train)
-        if not math.isfinite(net.error_):
-            # No corruption can be as large as that.
-            raise _diverged(net, "reconstruction error", net.error_, net.history[-1]["epoch"] - 1)
+        measure_error(net, dataset_train)
 
 
 class Progress(Callback):
