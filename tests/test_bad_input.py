@@ -287,7 +287,8 @@ def test_a_loss_names_rows_that_it_cannot_take(estimator, loss, X, message):
 def test_a_part_of_a_large_vocabulary():
     # indicators of 20,000 tokens, of which no square matrix may be made
     X = np.random.default_rng(0).integers(20_000, size=(12, 2))
-    model = fit(X, loss=CategoricalCrossEntropy(n_tokens=20_000), max_iter=0, init="random")
+    loss = CategoricalCrossEntropy(n_tokens=20_000)
+    model = fit(X, loss=loss, max_iter=0, init="random", hidden_layer_sizes=(2,))
     assert set(model.reconstruct(X).ravel()) <= set(range(20_000))
 
 
@@ -350,3 +351,34 @@ def test_scores_of_any_size(factor, iris):
     root = np.sqrt(factor)  # the error is in squared units
     error = reconstruction_error(iris * root, rebuilt * root)
     assert_allclose(error / factor, reconstruction_error(iris, rebuilt))
+
+
+def test_a_row_without_tokens_has_no_score():
+    X = np.random.default_rng(0).integers(3, size=(20, 4)).astype(float)
+    X[0] = np.nan
+    model = fit(X, loss="categorical_cross_entropy", hidden_layer_sizes=(4,))
+    right = model.reconstruct(X[1:]) == X[1:]
+    assert_allclose(model.score(X), right.mean())
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 1e300), ("learning_rate", 1e100)])
+def test_a_number_that_a_net_cannot_compute_with_is_named(name, value, iris):
+    with pytest.raises(
+        ValueError, match=f"'{name}' parameter must be a float of at most 3.4e\\+38"
+    ):
+        fit(iris, **{name: value})
+
+
+def test_the_last_step_counts(iris):
+    # its weights are in no loss: without held-out rows nothing would say that they are useless
+    params = {"optimizer": "sgd", "learning_rate": 1e30, "gradient_clip": None, "schedule": None}
+    model = AutoencoderTransformer(batch_size=None, corruption=None, **params)
+    model.set_params(early_stopping=False, max_iter=1)
+    for call in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="diverged: the reconstruction error is (nan|inf)"):
+            call(iris)
+
+
+def test_a_penalty_on_codes_that_are_all_zero():
+    model = fit(np.zeros((20, 3)), penalty="contractive", n_components=5)
+    assert model.loss_ == 0

@@ -307,9 +307,11 @@ def run(kind, n_cases, piece):
     seed(piece)(once(checked))()
 
 
-@pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderAnomalyDetector])
-def test_any_case(kind):
-    run(kind, 150, piece=0)
+@pytest.mark.parametrize(
+    ("kind", "n_cases"), [(AutoencoderTransformer, 200), (AutoencoderAnomalyDetector, 100)]
+)
+def test_any_case(kind, n_cases):
+    run(kind, n_cases, piece=0)
 
 
 @pytest.mark.slow
