@@ -463,7 +463,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             share = (model.reconstruct(X) == X).sum(1) / observed.clip(min=1)
             # A row with nothing in it says nothing.
             weight = (observed > 0) * (1.0 if sample_weight is None else sample_weight)
-            return float(np.average(share, weights=weight))
+            return float(np.average(share, weights=weight)) if weight.any() else 1.0
 
         def blocks():
             for part in row_blocks(*X.shape):
