@@ -28,6 +28,7 @@ from ._training.callbacks import (
     ProgressReport,
     WeightAverage,
     is_gain,
+    measure_error,
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
@@ -64,6 +65,9 @@ _PARTS = (
     "loss",
     "init",
 )
+
+# A row may count so often; larger weights, and very small ones, can only be relative.
+_MOST_OFTEN = 1e9
 
 # What both estimators take. The detector adds its own.
 PARAMETER_CONSTRAINTS: dict = {
@@ -122,6 +126,13 @@ class Settings:
                 ("schedule", Schedule),
             )
         )
+        largest = float(np.finfo(np.float32).max)
+        for name, value in (("alpha", self.alpha), ("learning_rate", self.rate)):
+            if value > largest:
+                raise ValueError(
+                    f"The {name!r} parameter must be a float of at most {largest:.2g}, the largest "
+                    f"that the nets compute with, got {value!r}."
+                )
         if params["init"] == "pca" and not self.architecture.linear_path:
             raise ValueError(
                 "init='pca' needs an architecture with linear_path=True. Pass init='random' with "
@@ -241,6 +252,9 @@ def fit_autoencoder(
         What is to be reconstructed; None is X itself.
     """
     started = time.perf_counter()
+    if sample_weight is not None and not 1 / _MOST_OFTEN < sample_weight.max() < _MOST_OFTEN:
+        # They are relative: by a power of two the largest becomes about one, to the last bit.
+        sample_weight = np.ldexp(sample_weight, -np.frexp(sample_weight.max())[1])
     if settings.distributed:
         check_same(settings, X, sample_weight, previous, target)
     with limit_threads(1):
@@ -457,6 +471,9 @@ def _train(net, rows, generator):
         # It was interrupted before there was anything to keep.
         raise KeyboardInterrupt
     best.restore(net)
+    if net.train_split is None:
+        # The last step is in no loss yet.
+        measure_error(net, rows)
 
 
 def _build_net(settings, model, missing, own, *, device=None, kept=None, **params):

@@ -40,12 +40,14 @@ _MOST_COMPONENTS, _FEWEST_CODES = 10, 20
 
 def _has_bound(self):
     """Return whether the loss is a bound of the likelihood, or say why not."""
-    loss = declared(Loss, self.loss)
+    # What was fitted counts, whatever a parameter is now.
+    own = self._fitted.model if "_fitted" in vars(self) else self
+    loss = declared(Loss, own.loss)
     kind = loss if isinstance(loss, type) else type(loss)
-    if not declared(Penalty, self.penalty).bound or not issubclass(kind, Likelihood):
+    if not declared(Penalty, own.penalty).bound or not issubclass(kind, Likelihood):
         raise AttributeError(
             "score_samples needs a bound of the likelihood: penalty='variational' and a loss that "
-            f"is one, but here are penalty={self.penalty!r} and loss={self.loss!r}."
+            f"is one, but here are penalty={own.penalty!r} and loss={own.loss!r}."
         )
     return True
 
@@ -541,10 +543,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         X = self._checked(X)
         model = self._fitted.model
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = metrics.relative_weight(
+                _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            )
         if model.loss.discrete:
-            right = np.where(np.isnan(X), np.nan, model.reconstruct(X) == X)
-            return float(np.average(np.nanmean(right, axis=1), weights=sample_weight))
+            observed = (~np.isnan(X)).sum(1)
+            share = (model.reconstruct(X) == X).sum(1) / observed.clip(min=1)
+            # A row with nothing in it says nothing.
+            weight = (observed > 0) * (1.0 if sample_weight is None else sample_weight)
+            return float(np.average(share, weights=weight)) if weight.any() else 1.0
 
         def blocks():
             for part in row_blocks(*X.shape):
@@ -622,7 +629,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Z = random.normal(size=(n_samples, model.n_components))
             Z *= model.module.spread.numpy() * model.scale
         else:
-            Z = _mixture(model.codes * model.scale, random).sample(n_samples)[0]
+            Z = _mixture(model.codes, random).sample(n_samples)[0] * model.scale
             # the mixture's own order is by component
             random.shuffle(Z)
         return model.decode(Z, self.n_features_in_)

@@ -1,5 +1,7 @@
 """Metrics of a reconstruction, and a scorer for any transformer that can reconstruct."""
 
+import sys
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
@@ -25,6 +27,23 @@ def _check_pair(X, X_reconstructed, sample_weight):
     return X, X_reconstructed
 
 
+def _unit(X):
+    """Return the power of two just below the largest absolute value of X.
+
+    Division by it changes no digit, and the squares of what is left fit in a float64.
+    """
+    largest = float(np.fmax.reduce(np.abs(X), None, initial=0.0))
+    return 2.0 ** (int(np.frexp(largest)[1]) - 1) if largest > 0 else 1.0
+
+
+def relative_weight(sample_weight):
+    """Return weights of which the largest is about one."""
+    if sample_weight is None:
+        return None
+    sample_weight = np.asarray(sample_weight, dtype=np.float64)
+    return sample_weight / _unit(sample_weight)
+
+
 def _mean(function, blocks):
     """Return the weighted mean of each feature's values, or 0 where all rows miss the feature.
 
@@ -45,12 +64,18 @@ def explained_variance_of_blocks(blocks, reconstruct):
     `blocks` is called without arguments and returns an iterable of pairs of rows and their weights
     or None. `reconstruct` returns the reconstruction of such rows.
     """
-    mean = _mean(lambda X: X.astype(np.float64), blocks)
-    variance = _mean(lambda X: (X - mean) ** 2, blocks).sum()
-    error = _mean(lambda X: np.subtract(X, reconstruct(X), dtype=np.float64) ** 2, blocks).sum()
-    if variance == 0:
-        return float(error == 0)
-    return float(1 - error / variance)
+    unit = max(_unit(X) for X, _ in blocks())
+
+    def scaled(X):
+        return np.divide(X, unit, dtype=np.float64)
+
+    with np.errstate(over="ignore"):
+        mean = _mean(scaled, blocks)
+        variance = _mean(lambda X: (scaled(X) - mean) ** 2, blocks).sum()
+        error = _mean(lambda X: (scaled(X) - scaled(reconstruct(X))) ** 2, blocks).sum()
+        if variance == 0:
+            return float(error == 0)
+        return max(float(1 - error / variance), -sys.float_info.max)
 
 
 def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
@@ -83,9 +108,12 @@ def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
     observed = ~np.isnan(X)
-    squares = np.where(observed, (X - X_reconstructed) ** 2, 0).sum(1)
-    weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight)
-    return float((weight * squares).sum() / (weight * observed.sum(1)).sum())
+    unit = max(_unit(X), _unit(X_reconstructed))
+    squares = np.where(observed, (X / unit - X_reconstructed / unit) ** 2, 0).sum(1)
+    weight = np.ones(len(X)) if sample_weight is None else relative_weight(sample_weight)
+    mean = (weight * squares).sum() / (weight * observed.sum(1)).sum()
+    # in Python's floats, which overflow without a warning
+    return float(mean) * unit * unit
 
 
 def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
@@ -124,7 +152,8 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     0.5
     """
     X, X_reconstructed = _check_pair(X, X_reconstructed, sample_weight)
-    return explained_variance_of_blocks(lambda: [(X, sample_weight)], lambda _: X_reconstructed)
+    weight = relative_weight(sample_weight)
+    return explained_variance_of_blocks(lambda: [(X, weight)], lambda _: X_reconstructed)
 
 
 def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float:

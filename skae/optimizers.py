@@ -146,7 +146,7 @@ class Adam(Optimizer, name="adam"):
         self.epsilon = epsilon
 
     def build(self, parameters, learning_rate, alpha):
-        betas = (self.beta_1, self.beta_2)
+        betas = (float(self.beta_1), float(self.beta_2))
         # `_OneVectorStep` calls the operator of a fused step.
         return self._torch_class(
             parameters, learning_rate, betas, self.epsilon, weight_decay=alpha, fused=True

@@ -27,6 +27,9 @@ _MAX_STEPS = 10
 _MIN_EIGENVALUE_RATIO = 1e-6
 # Lower bound of the eigenvalues where most rows are equal and the mean eigenvalue is zero.
 _MIN_EIGENVALUE = 1e-12
+# Standard deviations up to this fraction of the typical one are none: their squares' inverses
+# would not fit in a float64.
+_MIN_DEVIATION = 1e-60
 
 
 @dataclass
@@ -109,7 +112,7 @@ def _scale_of(features, weight):
     """Return the standard deviation of each feature, or 1 where the feature is constant."""
     centred = features - np.average(features, axis=0, weights=weight)
     deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
-    constant = deviation <= 1e-9 * np.abs(features).max(axis=0)
+    constant = deviation <= np.maximum(1e-9 * np.abs(features).max(axis=0), _MIN_DEVIATION)
     return np.where(constant, 1.0, deviation)
 
 
@@ -152,7 +155,7 @@ class _MahalanobisBase(Scoring):
         order = np.argsort(distance)
         cumulative = np.cumsum(weight[order])
         median = distance[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
-        if median > 0:
+        if median > _MIN_DEVIATION**2:
             rank = max(1, int((variance > smallest).sum()))
             whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
         self.location_ = location * scale

@@ -12,8 +12,9 @@ from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import Convolutional, Dense, Recurrent
 from skae.corruptions import Masking, ResidualNoise
 from skae.losses import CategoricalCrossEntropy, Huber
+from skae.metrics import explained_variance, explained_variance_scorer, reconstruction_error
 from skae.optimizers import SGD, Adam
-from skae.penalties import MMD, Sparse, Variational
+from skae.penalties import MMD, Penalty, Sparse, Variational
 from skae.schedules import OneCycle, Plateau, Step
 from skae.scorings import Mahalanobis
 
@@ -249,3 +250,135 @@ def test_samples_with_a_shape(digits):
         model.transform(digits.reshape(-1, 4, 16))
     with pytest.raises(ValueError, match=r"64 features, but input_shape=\(4, 4\) has 16"):
         fit(digits, input_shape=(4, 4))
+
+
+ESTIMATORS = [AutoencoderTransformer, AutoencoderAnomalyDetector]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("corruption", ["residual", None])
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_a_rate_that_is_much_too_high_is_named(estimator, corruption, init, iris):
+    model = estimator(
+        learning_rate=1e10, init=init, corruption=corruption, max_iter=20, random_state=0
+    )
+    with pytest.raises(ValueError, match=r"training diverged.*learning_rate \(now 1e\+10\)"):
+        model.set_params(schedule=None, gradient_clip=None).fit(iris)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("loss", "X", "message"),
+    [
+        ("multinomial", np.zeros((12, 3)), "multinomial.*total above zero, and all of X is zero"),
+        ("categorical_cross_entropy", np.full((12, 3), np.nan), "X holds nothing but NaN"),
+        (
+            "categorical_cross_entropy",
+            np.random.default_rng(0).normal(size=(2000, 20)),
+            r"tokens that occur again and again, but the \d+ entries of X have \d+ distinct values",
+        ),
+    ],
+)
+def test_a_loss_names_rows_that_it_cannot_take(estimator, loss, X, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(loss=loss, max_iter=1).fit(X)
+
+
+def test_a_part_of_a_large_vocabulary():
+    # indicators of 20,000 tokens, of which no square matrix may be made
+    X = np.random.default_rng(0).integers(20_000, size=(12, 2))
+    loss = CategoricalCrossEntropy(n_tokens=20_000)
+    model = fit(X, loss=loss, max_iter=0, init="random", hidden_layer_sizes=(2,))
+    assert set(model.reconstruct(X).ravel()) <= set(range(20_000))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [2.0**133, 2.0**-1000, 2.0**1000])
+def test_the_unit_of_weights_does_not_matter(estimator, dtype, factor, iris):
+    X, weight = iris.astype(dtype), 1.0 + np.arange(150) % 3
+    params = {"max_iter": 2, "hidden_layer_sizes": (8,), "random_state": 0}
+    model = estimator(**params).fit(X, sample_weight=factor * weight)
+    expected = estimator(**params).fit(X, sample_weight=weight)
+    np.testing.assert_array_equal(model.transform(X), expected.transform(X))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_are_too_large_are_named(estimator, dtype, iris):
+    X = iris.astype(dtype) / 8 * np.finfo(dtype).max
+    with pytest.raises(ValueError, match=rf"X has values as large as .*{dtype.__name__}.*Divide X"):
+        estimator(max_iter=2).fit(X)
+    model = estimator(max_iter=0, random_state=0).fit(iris.astype(dtype))
+    for call in (model.transform, model.reconstruct, model.inverse_transform):
+        with pytest.raises(ValueError, match="X has values as large as"):
+            call(X[:, :2] if call == model.inverse_transform else X)
+
+
+class Bound(Penalty):
+    """A bound of the likelihood, without a prior to draw codes from."""
+
+    bound = True
+
+    def divergence(self, batch):
+        return 0.5 * batch.code.square().sum(1)
+
+    def terms(self, batch):
+        return {"divergence": batch.temperature * self.divergence(batch)}
+
+
+def test_a_bound_without_a_prior(iris):
+    model = fit(iris, penalty=Bound())
+    assert np.isfinite(model.score_samples(iris)).all()
+    assert model.sample(5, random_state=0).shape == (5, 4)
+    # a penalty that was set after the fit is none of the fitted net's
+    plain = fit(iris).set_params(penalty=Bound())
+    with pytest.raises(AttributeError, match="has no attribute 'score_samples'"):
+        plain.score_samples(iris)
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e155, 1e-160, 1e-300])
+def test_scores_of_any_size(factor, iris):
+    weight = np.arange(150.0)
+    model, X = fit(iris * factor, max_iter=0), iris * factor
+    pca = PCA(2).fit(iris)
+    expected = explained_variance_scorer(pca, iris)
+    assert_allclose(model.score(X), expected)
+    rebuilt = pca.inverse_transform(pca.transform(iris))
+    residual, centred = iris - rebuilt, iris - np.average(iris, axis=0, weights=weight)
+    share = 1 - (weight @ residual**2).sum() / (weight @ centred**2).sum()
+    assert_allclose(explained_variance(X, rebuilt * factor, weight * 1e300), share)
+    root = np.sqrt(factor)  # the error is in squared units
+    error = reconstruction_error(iris * root, rebuilt * root)
+    assert_allclose(error / factor, reconstruction_error(iris, rebuilt))
+
+
+def test_a_row_without_tokens_has_no_score():
+    X = np.random.default_rng(0).integers(3, size=(20, 4)).astype(float)
+    X[0] = np.nan
+    model = fit(X, loss="categorical_cross_entropy", hidden_layer_sizes=(4,))
+    right = model.reconstruct(X[1:]) == X[1:]
+    assert_allclose(model.score(X), right.mean())
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 1e300), ("learning_rate", 1e100)])
+def test_a_number_that_a_net_cannot_compute_with_is_named(name, value, iris):
+    with pytest.raises(
+        ValueError, match=f"'{name}' parameter must be a float of at most 3.4e\\+38"
+    ):
+        fit(iris, **{name: value})
+
+
+def test_the_last_step_counts(iris):
+    # its weights are in no loss: without held-out rows nothing would say that they are useless
+    params = {"optimizer": "sgd", "learning_rate": 1e30, "gradient_clip": None, "schedule": None}
+    model = AutoencoderTransformer(batch_size=None, corruption=None, **params)
+    model.set_params(early_stopping=False, max_iter=1)
+    for call in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="diverged: the reconstruction error is (nan|inf)"):
+            call(iris)
+
+
+def test_a_penalty_on_codes_that_are_all_zero():
+    model = fit(np.zeros((20, 3)), penalty="contractive", n_components=5)
+    assert model.loss_ == 0

@@ -8,6 +8,8 @@ _N_NODES = 16
 
 def mean_row(rows, weight):
     """Return the weighted mean of rows without NaN, and 0 for a feature that no row has."""
+    # By a power of two, which changes no digit: products with large weights might not fit.
+    weight = np.ldexp(weight, -np.frexp(weight.max())[1])
     if not np.isnan(rows).any():
         return np.average(rows, axis=0, weights=weight)
     return np.ma.average(np.ma.masked_invalid(rows), axis=0, weights=weight).filled(0.0)
@@ -34,4 +36,4 @@ def integrated_gradients(function, x, baseline):
         parts = torch.where(change == 0, 0.0, gradient * change)
         rest = function(x) - parts.sum(1)
         size = parts.abs() + torch.finfo(x.dtype).tiny
-        return parts + rest[:, None] * size / size.sum(1, keepdim=True)
+        return parts + rest[:, None] * (size / size.sum(1, keepdim=True))

@@ -15,6 +15,9 @@ from .attribution import integrated_gradients
 
 # Rows that are hashed at once, or scored at once by a net, whose layers then stay in the cache.
 _BLOCK_ROWS = 4096
+# In units of the training rows' spread: no row is taken to be farther from them, because squares
+# of such distances would not fit in a float64.
+_FARTHEST = 1e60
 
 
 def row_keys(X):
@@ -168,19 +171,29 @@ class CrossFit:
 
 def _completed(model, rows):
     """Return rows standardized and completed, and where entries were missing."""
-    x = model.standardized(rows)
+    with np.errstate(over="ignore"):
+        x = _bounded(model.standardized(rows))
     return model.module.complete(x), torch.isnan(x)
 
 
+def _bounded(values):
+    return values.clamp(-_FARTHEST, _FARTHEST)
+
+
 def _residuals(model, rows):
-    return model.residuals(*_completed(model, rows))
+    return _bounded_residuals(model, *_completed(model, rows))
+
+
+def _bounded_residuals(model, x, missing):
+    found = model.residuals(x, missing)
+    return Residuals(*map(_bounded, (found.code, found.residual, found.loss)))
 
 
 def _contributions(model, scoring, rows, baseline):
     x, missing = _completed(model, rows)
 
     def distance(rows):
-        return scoring.distance(model.residuals(rows, missing))
+        return scoring.distance(_bounded_residuals(model, rows, missing))
 
     # What is missing does not change along the line, and so contributes nothing.
     return integrated_gradients(distance, x, torch.where(missing, x, baseline))

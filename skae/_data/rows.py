@@ -268,7 +268,8 @@ class Rows(Dataset):
 
     def _scattered(self, rows, dtype):
         """Return sparse rows standardized: most entries are those of a row of zeros."""
-        empty = self.standardization.transform(np.zeros(self.n_features)).astype(dtype)
+        with np.errstate(over="ignore"):  # columns that have no zeros may be far from them
+            empty = self.standardization.transform(np.zeros(self.n_features)).astype(dtype)
         x = np.tile(empty, (rows.shape[0], 1))
         lines = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         x[lines, rows.indices] = self.standardization.transform(rows.data, rows.indices)

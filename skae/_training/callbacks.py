@@ -27,6 +27,25 @@ _DIVERGED = 1e3
 _LEVEL = 0.1
 
 
+def _diverged(net, name, value, epoch):
+    """Return the error that ends a training whose weights have become useless."""
+    start = dict(net.callbacks_)["best_epoch"].start_["train_loss"]
+    return ValueError(
+        f"The training diverged: the {name} is {value:.3g} after epoch {epoch}, and the loss was "
+        f"{start:.3g} before the first. Lower learning_rate (now {net.lr:g}) or gradient_clip (now "
+        f"{net.settings.gradient_clip})."
+    )
+
+
+def measure_error(net, rows):
+    """Let a net note its error on rows, which must be a number."""
+    net.measure_error(rows)
+    if not math.isfinite(net.error_):
+        row = net.history[-1]
+        epoch = row["epoch"] - ("train_loss" not in row)
+        raise _diverged(net, "reconstruction error", net.error_, epoch)
+
+
 class WeightAverage(Callback):
     """Keep a running mean of the weights over the steps, which is what predicts.
 
@@ -173,7 +192,7 @@ class NoiseLevel(Callback):
     """Measure the reconstruction error before each epoch, by which corruptions set their size."""
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        net.measure_error(dataset_train)
+        measure_error(net, dataset_train)
 
 
 class Progress(Callback):
@@ -260,12 +279,7 @@ class BestEpoch(Callback):
     def _check(self, net, row):
         start = self.start_["train_loss"]
         if not row["train_loss"] <= _DIVERGED * (1 + start):
-            clip = net.settings.gradient_clip
-            raise ValueError(
-                f"The training diverged: the loss is {row['train_loss']:.3g} after epoch "
-                f"{row['epoch']}, and it was {start:.3g} before the first. Lower "
-                f"learning_rate (now {net.lr:g}) or gradient_clip (now {clip})."
-            )
+            raise _diverged(net, "loss", row["train_loss"], row["epoch"])
 
     def on_train_end(self, net, **kwargs):
         # The net stays with the estimator, which must not hold X.

@@ -1,6 +1,7 @@
 """The skorch net that trains an autoencoder."""
 
 import copy
+import math
 from functools import partial
 
 import numpy as np
@@ -449,7 +450,10 @@ class Net(skorch.NeuralNet):
         seen = self.seen(batch["x"], None, None)
         eta = self.module_(seen) if self.gradient_ is None else self.gradient_.output(seen)
         residual = self.module_.reconstruction(eta) - _target(batch)
-        self.error_ = residual.square().nanmean().sqrt().item()
+        error = residual.square().nanmean().sqrt().item()
+        if math.isnan(error) and torch.isnan(batch["x"]).all():
+            error = 0.0  # nothing is there that could be wrong
+        self.error_ = error
 
     # -- predictions and copies ------------------------------------------------------------------
 

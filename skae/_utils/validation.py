@@ -12,6 +12,9 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from .sklearn import _check_sample_weight, validate_data
 
+# How much of the range of a float type X may take up: sums over a row need the rest.
+_ROOM = 1e-6
+
 
 def float_type(X):
     """Return the float type in which X is computed with: its own, or float64."""
@@ -131,16 +134,18 @@ def check_rows(estimator, X, accepted, reset=False, **check_params):
                 f"samples of the shape given as input_shape (now {estimator.input_shape!r})."
             )
         X = X.reshape(len(X), -1)
-    X = validate_data(
-        estimator,
-        X,
-        accept_sparse="csr" if accepted.sparse else False,
-        # A memory map of numbers must not be converted as a whole.
-        dtype=None if _is_map_of_numbers(X) else [np.float64, np.float32],
-        reset=reset,
-        ensure_all_finite="allow-nan" if accepted.missing or accepted.padding else True,
-        **check_params,
-    )
+    with np.errstate(invalid="ignore"):  # scikit-learn adds up all entries, which may be infinite
+        X = validate_data(
+            estimator,
+            X,
+            accept_sparse="csr" if accepted.sparse else False,
+            # A memory map of numbers must not be converted as a whole.
+            dtype=None if _is_map_of_numbers(X) else [np.float64, np.float32],
+            reset=reset,
+            ensure_all_finite="allow-nan" if accepted.missing or accepted.padding else True,
+            **check_params,
+        )
+    _check_size(X)
     if reset and shape is not None and X.shape[1] != np.prod(shape):
         raise ValueError(
             f"X has {X.shape[1]} features, but input_shape={shape} has {np.prod(shape)}."
@@ -201,7 +206,9 @@ def hstack(X, target):
 
 def check_codes(estimator, X, n_components):
     """Validate codes, and return them as an array of floats."""
-    X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    with np.errstate(invalid="ignore"):
+        X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    _check_size(X)
     if X.shape[1] != n_components:
         name = type(estimator).__name__
         raise ValueError(
@@ -216,6 +223,21 @@ def as_matrix(X):
     X = X.reshape(len(X), -1) if getattr(X, "ndim", 2) > 2 else X
     dtype = [np.float64, np.float32]
     return check_array(X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan")
+
+
+def _check_size(X):
+    """Check that sums and differences of the entries fit in their float type."""
+    values = X.data if sparse.issparse(X) else X
+    if not values.size:
+        return
+    largest = max(float(np.fmax.reduce(values, None)), -float(np.fmin.reduce(values, None)))
+    dtype = float_type(X)
+    limit = _ROOM * float(np.finfo(dtype).max)
+    if largest > limit:
+        raise ValueError(
+            f"X has values as large as {largest:.3g}, which are too large to compute with in "
+            f"{dtype}: they must be at most {limit:.3g}. Divide X by a constant."
+        )
 
 
 def _is_map_of_numbers(X):

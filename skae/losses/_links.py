@@ -11,6 +11,9 @@ from .._utils.sklearn import Interval
 from ._base import Loss, Preparation
 from .likelihood import Likelihood
 
+# So many tokens are no trouble, even if each occurs once.
+_FEW_TOKENS = 100
+
 
 def _extremes(X):
     """Return the least and the largest value of X, dense or sparse."""
@@ -175,6 +178,10 @@ class Multinomial(Loss, name="multinomial"):
             raise ValueError(
                 "X has missing steps (NaN): loss='multinomial' is about whole rows and takes none."
             )
+        if not _extremes(X)[1] > 0:
+            raise ValueError(
+                "loss='multinomial' needs rows with a total above zero, and all of X is zero."
+            )
 
     def link(self, eta):
         return torch.softmax(eta, 1)
@@ -185,6 +192,19 @@ class Multinomial(Loss, name="multinomial"):
     def per_entry(self, eta, x):
         x = x.clamp(min=0)  # as for counts
         return torch.xlogy(x, x) - x * torch.log_softmax(eta, 1)
+
+
+def _check_tokens(n_tokens, n_entries):
+    """Check that a vocabulary that was read off the data is one."""
+    if n_tokens == 0:
+        raise ValueError("X holds nothing but NaN.")
+    if n_tokens > max(_FEW_TOKENS, n_entries / 2):
+        raise ValueError(
+            f"loss='categorical_cross_entropy' needs tokens that occur again and again, but the "
+            f"{n_entries} entries of X have {n_tokens} distinct values. Pass another loss for "
+            "numbers, such as 'squared_error', or loss=CategoricalCrossEntropy(n_tokens=...) for "
+            "a vocabulary that X shows a part of."
+        )
 
 
 class _Indicators(Preparation):
@@ -205,12 +225,16 @@ class _Indicators(Preparation):
         if self.n_tokens is not None:
             self.tokens_ = np.arange(self.n_tokens, dtype=np.float64)
         else:
-            self.tokens_ = np.unique(X[~np.isnan(X)]).astype(np.float64)
+            observed = X[~np.isnan(X)]
+            self.tokens_ = np.unique(observed).astype(np.float64)
+            _check_tokens(len(self.tokens_), len(observed))
         return self
 
     def transform(self, X):
-        n_tokens = len(self.tokens_)
-        indicators = np.eye(n_tokens + 1, n_tokens, dtype=X.dtype)[self._positions(X)]
+        n_tokens, positions = len(self.tokens_), self._positions(X)
+        indicators = np.zeros((*X.shape, n_tokens), dtype=X.dtype)
+        known = np.nonzero(positions < n_tokens)
+        indicators[(*known, positions[known])] = 1
         indicators[np.isnan(X)] = np.nan
         return indicators.reshape(len(X), -1), None
 

@@ -113,8 +113,9 @@ class EncodedBatch:
 
 
 def rms(code):
-    """Return the root mean square of each column."""
-    return code.square().mean(0).clamp(min=torch.finfo(code.dtype).tiny).sqrt()
+    """Return the root mean square of each column, and 1 where a column is zero."""
+    square = code.square().mean(0)
+    return torch.where(square > torch.finfo(code.dtype).tiny, square, 1.0).sqrt()
 
 
 class Penalty(Strategy):
