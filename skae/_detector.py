@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._anomaly.attribution import mean_row
-from ._anomaly.calibration import Calibration, RecentRows
+from ._anomaly.calibration import Calibration, RecentRows, proportions
 from ._anomaly.crossfit import CrossFit
 from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
@@ -331,17 +331,20 @@ class AutoencoderAnomalyDetector(
                 if weight is None:
                     total = len(X) if sample_weight is None else sample_weight.sum()
                     weight = np.full(len(rows), total / len(rows))
-            crossfit.train(rows, weight, self._net_params, one_pass)
+            crossfit.train(rows, proportions(weight), self._net_params, one_pass)
             if one_pass:
                 previous = self._recent if resumed else None
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
                 rows, weight = recent
+            weight = proportions(weight)
             with limit_threads(1):
                 crossfit.fit_scorings(rows, weight, self.scoring)
-            scores = -crossfit.distances(rows)
+            scores = -crossfit.calibrate(rows, weight)
             calibration = Calibration(scores, weight)
             normal = scores >= calibration.threshold(0.5)
-            centre = mean_row(rows[normal], weight[normal])
+            with limit_threads(1):
+                centre = mean_row(rows[normal], weight[normal])
+                crossfit.fit_baselines(rows[normal], weight[normal])
             fraction = _CONTAMINATION if self.contamination == "auto" else self.contamination
             offset = float(calibration.threshold(fraction))
         self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
@@ -540,7 +543,7 @@ class AutoencoderAnomalyDetector(
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
         rows = self._checked(X)
-        contributions = -self._crossfit.contributions(rows, self.centre_)
+        contributions = -self._crossfit.contributions(rows)
         if keep_shape and self.input_shape is not None:
             return contributions.reshape(-1, *self.input_shape)
         library = type(X).__module__.partition(".")[0]
