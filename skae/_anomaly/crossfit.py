@@ -82,7 +82,7 @@ class CrossFit:
     def fit_baselines(self, rows, weight):
         """Learn what contributions are measured from: the mean of rows, as each net sees them.
 
-        The mean of categories or tokens is none of them: there is no row that the net sees so.
+        The mean of categories or tokens is no category or token: it is no row of X.
         """
         self.baselines = [
             mean_row(rows, weight, lambda part, model=fit.model: _standardized(model, part).numpy())
@@ -171,7 +171,7 @@ def _residuals(model, rows):
 
 
 def _distance(scoring, residuals):
-    return scoring.distance(residuals).nan_to_num(_FARTHEST, _FARTHEST)
+    return scoring.distance(residuals).nan_to_num(_FARTHEST, _FARTHEST, -_FARTHEST)
 
 
 def _contributions(model, scoring, rows, baseline):
