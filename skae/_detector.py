@@ -492,7 +492,7 @@ class AutoencoderAnomalyDetector(
         p_values : ndarray of shape (n_samples,)
             The share of the training rows, the row itself among them, whose score is as low or
             lower: small for anomalies, and uniform for rows like the training ones. At least
-            1 / (n + 1) for a new row, with the effective number n of rows (see the Notes of the class).
+            1 / (n + 1) for a new row, where n is the effective number of rows.
         """
         X = self._checked(X)
         known = self._crossfit.folds.find(X) >= 0
