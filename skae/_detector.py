@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._anomaly.attribution import mean_row
-from ._anomaly.calibration import Calibration, RecentRows
+from ._anomaly.calibration import Calibration, RecentRows, proportions
 from ._anomaly.crossfit import CrossFit
 from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
@@ -133,7 +133,8 @@ class AutoencoderAnomalyDetector(
     scorings_ : list of Scoring
         The fitted scorings, one a net.
     centre_ : ndarray of shape (n_features,)
-        Mean of the more normal half of the training rows, which `explain` compares with.
+        Mean of the more normal half of the training rows. `explain` compares with the mean of these
+        rows as each net sees them.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -148,11 +149,17 @@ class AutoencoderAnomalyDetector(
 
     Notes
     -----
-    A training row is recognised by its values, and its score is the mean over the nets that were
-    not trained on it; any other row's is the mean over all nets. That makes ``fit_predict`` as
+    A training row is recognised by its values, also after a cast to float32, and its score is the
+    mean over the nets that were not trained on it; any other row's is the mean over all nets. A
+    mean over more nets has a lighter tail: by what the scores of single nets show of that, those of
+    training rows are moved, in their order, to where new rows' are. That makes ``fit_predict`` as
     honest as ``predict``, and flags exactly the share `contamination` of the training rows, ties
     aside. The least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the
     threshold is the lowest score of a training row.
+
+    In thresholds and p-values, n is the effective number of rows: the exponential of the entropy of
+    the weights' shares, the number of distinct rows where all weigh the same. Of the rows given to
+    earlier calls the latest 65,536 are recognised; those before count as new rows.
 
     Features should be on one scale, as for PCA: put a scaler before the detector. Entries that are
     NaN are missing: the net sees its own reconstruction of them, and they have no residual.
@@ -272,7 +279,8 @@ class AutoencoderAnomalyDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts, also in thresholds and p-values.
+            How much each row counts beside the others, also in thresholds and p-values. Only the
+            proportions matter: a row with twice the weight of the others is the row twice.
 
         Returns
         -------
@@ -299,7 +307,8 @@ class AutoencoderAnomalyDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts, also in thresholds and p-values.
+            How much each row counts beside the others, also in thresholds and p-values. Only the
+            proportions matter: a row with twice the weight of the others is the row twice.
 
         Returns
         -------
@@ -332,17 +341,20 @@ class AutoencoderAnomalyDetector(
                 if weight is None:
                     total = len(X) if sample_weight is None else sample_weight.sum()
                     weight = np.full(len(rows), total / len(rows))
-            crossfit.train(rows, weight, self._net_params, one_pass)
+            crossfit.train(rows, proportions(weight), self._net_params, one_pass)
             if one_pass:
                 previous = self._recent if resumed else None
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
                 rows, weight = recent
+            weight = proportions(weight)
             with limit_threads(1):
                 crossfit.fit_scorings(rows, weight, self.scoring)
-            scores = -crossfit.distances(rows)
+            scores = -crossfit.calibrate(rows, weight)
             calibration = Calibration(scores, weight)
             normal = scores >= calibration.threshold(0.5)
-            centre = mean_row(rows[normal], weight[normal])
+            with limit_threads(1):
+                centre = mean_row(rows[normal], weight[normal])
+                crossfit.fit_baselines(rows[normal], weight[normal])
             fraction = _CONTAMINATION if self.contamination == "auto" else self.contamination
             offset = float(calibration.threshold(fraction))
         self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
@@ -480,7 +492,8 @@ class AutoencoderAnomalyDetector(
         -------
         p_values : ndarray of shape (n_samples,)
             The share of the training rows, the row itself among them, whose score is as low or
-            lower: small for anomalies, and uniform for rows like the training ones.
+            lower: small for anomalies, and uniform for rows like the training ones. At least
+            1 / (n + 1) for a new row, where n is the effective number of rows.
         """
         X = self._checked(X)
         known = self._crossfit.folds.find(X) >= 0
@@ -532,16 +545,16 @@ class AutoencoderAnomalyDetector(
 
         Notes
         -----
-        Integrated gradients of the score along the line from `centre_` to the row, with sixteen
-        nodes and as many passes over X. What quadrature and the score of `centre_` itself leave
-        over is spread in proportion.
+        Integrated gradients of the score along the line from the centre to the row, with sixteen
+        nodes and as many passes over X. What quadrature and the score of the centre itself leave
+        over is spread in proportion. Entries of more than 1e140 units are taken for as many.
 
         References
         ----------
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
         rows = self._checked(X)
-        contributions = -self._crossfit.contributions(rows, self.centre_)
+        contributions = -self._crossfit.contributions(rows)
         if keep_shape and self.input_shape is not None:
             return contributions.reshape(-1, *self.input_shape)
         library = type(X).__module__.partition(".")[0]

@@ -141,12 +141,19 @@ def _contamination(text):
 
 
 def _largest(contributions, names, values):
-    """Return the three features that lower the score most, with their values and contributions."""
-    parts = []
-    for j in np.argsort(contributions)[:3]:
-        fraction = contributions[j] / contributions.sum()
-        parts.append(f"{names[j]} = {values[j]:.4g} ({fraction:.0%})")
-    return ", ".join(parts)
+    """Return the three features that lower the score most, with values and parts of what they do.
+
+    Features that raise the score are left out: beside them the parts could be any percentage.
+    """
+    lowering = np.minimum(contributions, 0.0)
+    # a sum of parts of the largest cannot overflow
+    parts = lowering / min(lowering.min(), -np.finfo(np.float64).tiny)
+    found = [
+        f"{names[j]} = {values[j]:.4g} ({parts[j] / parts.sum():.0%})"
+        for j in np.argsort(contributions, kind="stable")[:3]
+        if parts[j] > 0
+    ]
+    return ", ".join(found) or "no feature is unusual"
 
 
 def _write(path, order, scores, p_values, labels, contributions, names):

@@ -375,7 +375,7 @@ def test_the_last_step_counts(iris):
     model = AutoencoderTransformer(batch_size=None, corruption=None, **params)
     model.set_params(early_stopping=False, max_iter=1)
     for call in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match="diverged: the reconstruction error is (nan|inf)"):
+        with pytest.raises(ValueError, match=r"diverged: the reconstruction error is (nan|inf)"):
             call(iris)
 
 

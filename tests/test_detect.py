@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_wine
 
-from skae.cli import main
+from skae.cli import _largest, main
 
 
 @pytest.fixture
@@ -58,6 +58,30 @@ def test_columns_of_arrays_have_numbers_and_sets_have_names(tmp_path, capsys):
     assert "column 2 = 30" in text
     assert main(["detect", "iris", *out]) == 0
     assert "sepal" in capsys.readouterr().out or "petal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("contributions", "text"),
+    [
+        # They almost cancel: as parts of their sum they were 4e15 %.
+        ([-4.0, 4.0 - 1e-13, 0.0], "a = 1 (100%)"),
+        ([-3.0, 5.0, -1.0], "a = 1 (75%), c = 3 (25%)"),
+        ([0.0, 0.0, 0.0], "no feature is unusual"),
+        ([-1.5e308, -1.5e308, 0.0], "a = 1 (50%), b = 2 (50%)"),
+        ([-5e-324, 0.0, 0.0], "a = 1 (100%)"),
+    ],
+)
+def test_parts_of_a_score_are_at_most_a_hundred_percent(contributions, text):
+    assert _largest(np.array(contributions), ["a", "b", "c"], np.array([1.0, 2.0, 3.0])) == text
+
+
+def test_equal_rows_are_no_anomalies(tmp_path, capsys):
+    np.save(tmp_path / "X.npy", np.ones((40, 3)))
+    arguments = [str(tmp_path / "X.npy"), "--explain", "--top", "1"]
+    assert main(["detect", *arguments, "--out", str(tmp_path / "a.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("0 of 40 rows")
+    assert "nan" not in lines[1]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from skorch.callbacks import Callback
 
 from skae import AutoencoderAnomalyDetector
 from skae.scorings import SCORINGS, Mahalanobis, Scoring
@@ -200,6 +201,69 @@ def test_a_warm_start_goes_on_with_the_same_folds(cancer):
     assert_array_equal(model._crossfit.folds.find(train), folds)
     assert not np.array_equal(model.score_samples(test), first)
     assert (model.predict(train) == -1).sum() == int(0.05 * len(train))
+
+
+class Raises(Callback):
+    """An error at a batch of the second net."""
+
+    armed = False
+    count = 0
+
+    def on_batch_end(self, net, **kwargs):
+        Raises.count += 1
+        if Raises.armed and Raises.count == 5:
+            raise RuntimeError("stop here")
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_error_leaves_the_old_detector_whole(method, cancer):
+    train, test, *_ = cancer
+
+    def fitted():
+        model = detector(max_iter=2, warm_start=True, callbacks=[Raises], batch_size=32)
+        return getattr(model, method)(train[:200])
+
+    def figures(model):
+        X = np.vstack([train, test])
+        return model.score_samples(X), model.p_values(X), model.predict(X), model.explain(X[:9])
+
+    Raises.armed = False
+    model, undisturbed = fitted(), fitted()
+    before, attributes = figures(model), dict(vars(model))
+    Raises.armed, Raises.count = True, 0
+    try:
+        with pytest.raises(RuntimeError, match="stop here"):
+            getattr(model, method)(train[100:] + 1)
+    finally:
+        Raises.armed = False
+    assert vars(model) == attributes
+    for one, other in zip(figures(model), before, strict=True):
+        assert_array_equal(one, other)
+    for again in (model, undisturbed):
+        getattr(again, method)(train[100:] + 1)
+    for one, other in zip(figures(model), figures(undisturbed), strict=True):
+        assert_array_equal(one, other)
+
+
+def test_equal_rows_are_normal_and_far_ones_are_not():
+    model = detector(max_iter=2).fit(np.ones((40, 3)))
+    assert_array_equal(model.predict(np.ones((40, 3))), 1)
+    assert_array_equal(model.p_values(np.ones((5, 3))), 1)
+
+
+@pytest.mark.parametrize("value", [1e100, 1e155, 1e308, -1.7e308])
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_scores_do_not_overflow(value, scoring, cancer):
+    train, test, *_ = cancer
+    model = detector(scoring=scoring, max_iter=2).fit(train)
+    X = test[:5].copy()
+    X[0, 7] = value
+    assert model.predict(X)[0] == -1
+    assert model.p_values(X)[0] < 0.01
+    contributions = model.explain(X)
+    assert np.isfinite(contributions).all()
+    assert contributions[0].argmin() == 7 or scoring == "latent"
+    assert_allclose(contributions.sum(1), model.score_samples(X), rtol=1e-9)
 
 
 def test_seeds_decide_and_global_generators_stay(cancer):

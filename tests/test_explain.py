@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderAnomalyDetector
 from skae._anomaly.attribution import integrated_gradients
-from skae.losses import LOSSES
+from skae.losses import LOSSES, CategoricalCrossEntropy
 from skae.scorings import SCORINGS
 
 
@@ -128,3 +128,19 @@ def test_a_constant_column_contributes_nothing_odd(wine):
     model = detector().fit(X)
     contributions = model.explain(X)
     assert np.abs(contributions[:, -1]).max() < 0.05 * np.abs(contributions).max()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tables_of_categories_alone(seed):
+    """A fold may lack a category: no mean of rows is a row of its net then."""
+    rng = np.random.default_rng(seed)
+    X = np.hstack([np.eye(8)[rng.choice(8, 40, p=np.arange(1, 9) / 36)] for _ in range(2)])
+    model = detector(loss="mixed", scoring="reconstruction", max_iter=2).fit(X)
+    assert_allclose(model.explain(X).sum(1), model.score_samples(X), rtol=1e-10)
+
+
+def test_no_mean_of_tokens_is_a_token():
+    X = np.random.default_rng(0).integers(5, size=(60, 4)).astype(float)
+    loss = CategoricalCrossEntropy(n_tokens=5)
+    model = detector(loss=loss, scoring="reconstruction", max_iter=2).fit(X)
+    assert_allclose(model.explain(X).sum(1), model.score_samples(X), rtol=1e-10)

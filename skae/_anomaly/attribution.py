@@ -3,16 +3,31 @@
 import numpy as np
 import torch
 
+from .._data.rows import row_blocks
+
 _N_NODES = 16
 
 
-def mean_row(rows, weight):
-    """Return the weighted mean of rows without NaN, and 0 for a feature that no row has."""
-    # By a power of two, which changes no digit: products with large weights might not fit.
-    weight = np.ldexp(weight, -np.frexp(weight.max())[1])
-    if not np.isnan(rows).any():
-        return np.average(rows, axis=0, weights=weight)
-    return np.ma.average(np.ma.masked_invalid(rows), axis=0, weights=weight).filled(0.0)
+def mean_row(rows, weight, transform=np.asarray):
+    """Return the weighted mean of what a function makes of rows, by features.
+
+    Entries that are NaN are left out; the mean of a feature that no row has is 0.
+    """
+    # Sums of shares are not larger than the largest entry.
+    weight = weight / weight.sum()
+    total = count = 0.0
+    for part in row_blocks(*rows.shape):
+        x = transform(rows[part])
+        observed = ~np.isnan(x)
+        total += weight[part] @ np.where(observed, x, 0.0)
+        count += weight[part] @ observed
+    return total / np.where(count > 0, count, 1.0)
+
+
+def spread(rest, parts):
+    """Return one number a row, spread over the features in proportion to the sizes of parts."""
+    size = abs(parts) + np.finfo(np.float64).tiny
+    return rest[:, None] * (size / size.sum(1)[:, None])
 
 
 def integrated_gradients(function, x, baseline):
@@ -21,7 +36,8 @@ def integrated_gradients(function, x, baseline):
     The gradient is integrated along the straight line from the baseline to x. Contributions add up
     to ``function(x)``, one number for each row: what the quadrature and the baseline leave is
     spread in proportion to them. For a quadratic function of a linear net they are the classical
-    decomposition of the squared Mahalanobis distance.
+    decomposition of the squared Mahalanobis distance. Where the gradient overflows, the function is
+    spread in proportion to how far the features are from the baseline.
     """
     nodes, weights = np.polynomial.legendre.leggauss(_N_NODES)
     gradient = torch.zeros_like(x)
@@ -34,6 +50,6 @@ def integrated_gradients(function, x, baseline):
         # slope is infinite.
         change = x - baseline
         parts = torch.where(change == 0, 0.0, gradient * change)
-        rest = function(x) - parts.sum(1)
-        size = parts.abs() + torch.finfo(x.dtype).tiny
-        return parts + rest[:, None] * (size / size.sum(1, keepdim=True))
+        finite = torch.isfinite(parts).all(1, keepdim=True)
+        sizes, parts = torch.where(finite, parts, change), torch.where(finite, parts, 0.0)
+        return parts + spread(function(x) - parts.sum(1), sizes)

@@ -3,11 +3,16 @@
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.isotonic import isotonic_regression
 
 # Rows of a stream that are kept.
 _RECENT = 4096
-# Relative distance of a threshold from the scores beside it.
-_APART = 1e-8
+# By how much rounding may change a score: relative to it, and in itself.
+_ROUNDING, _SMALLEST = 1e-8, 1e-12
+# How much closer together distances may be taken.
+_LEAST_SLOPE = 0.1
+# The least weight, as a multiple of the largest one.
+_LEAST_WEIGHT = 1e-30
 
 
 class RecentRows(NamedTuple):
@@ -28,13 +33,66 @@ class RecentRows(NamedTuple):
         return cls(rows[-_RECENT:], weight[-_RECENT:])
 
 
+def _rounding(scores):
+    return _ROUNDING * np.abs(scores) + _SMALLEST
+
+
+def proportions(weight):
+    """Return weights as multiples of the least of them, the same bits whatever their unit."""
+    weight = np.maximum(weight, _LEAST_WEIGHT * weight.max())
+    return (weight / weight.min()).astype(np.float32).astype(np.float64)
+
+
+def narrowing(distances, folds, weight):
+    """Return what takes means over all nets but one to the quantiles of means over all.
+
+    The result has some of the former, sorted, and what is to be added to each. A training row is
+    scored by one net less than a new row, and the tail of its distance is heavier for it. To first
+    order in the variance between nets, a quantile of the means over m nets is linear in 1 / m:
+    single nets and the means over all but one show how it goes on. `distances` are those of all
+    training rows by each net, of shape (n_nets, n_rows).
+    """
+    n_nets = len(distances)
+    if n_nets == 2 or not np.isfinite(distances).all():
+        return np.zeros((2, 1))
+    others = (folds + np.arange(1, n_nets)[:, None]) % n_nets
+    single = np.take_along_axis(distances, others, axis=0)
+    mean, level, weight_of = _quantiles(single.mean(axis=0), weight)
+    alone = 0.0
+    for values, its_level, _ in (_quantiles(net, weight) for net in single):
+        alone += np.interp(level, its_level, values) / len(single)
+    narrowed = mean + (mean - alone) / (n_nets * (n_nets - 2))
+    # Sampling errors must neither change the order nor make two distances one.
+    least = _LEAST_SLOPE * mean
+    shift = isotonic_regression(narrowed - least, sample_weight=weight_of) + least - mean
+    # Equal distances have one shift, whatever their rounding.
+    first = np.flatnonzero(np.diff(mean, prepend=-np.inf) > _rounding(mean))
+    shift = np.add.reduceat(shift * weight_of, first) / np.add.reduceat(weight_of, first)
+    return np.stack([mean[first], shift])
+
+
+def _quantiles(values, weight):
+    """Return sorted values, the levels that they are quantiles of, and their weights."""
+    order = np.argsort(values, kind="stable")
+    weight = weight[order]
+    return values[order], (np.cumsum(weight) - weight / 2) / weight.sum(), weight
+
+
 class Calibration:
-    """Scores of rows that were not trained on, higher being more normal, and their weights."""
+    """Scores of rows that were not trained on, higher being more normal, and their weights.
+
+    Only the proportions of the weights count. They are made to add up to the effective number of
+    rows, the exponential of the entropy of their shares: that is the number of rows where all are
+    equal, and a single row that was there very often does not make the others count for nothing, as
+    it would in (sum w)^2 / sum(w^2).
+    """
 
     def __init__(self, scores, weight):
         order = np.argsort(scores, kind="stable")
         self.scores = scores[order]
-        self.reached = np.cumsum(weight[order])
+        share = weight / weight.mean()
+        effective = len(weight) * np.exp(-np.mean(share * np.log(share)))
+        self.reached = np.cumsum(weight[order] * (effective / weight.sum()))
         self.total = self.reached[-1]
 
     def threshold(self, fraction):
@@ -46,12 +104,14 @@ class Calibration:
         """
         last = np.searchsorted(self.reached, fraction * self.total * (1 + 1e-12), side="right") - 1
         if last < 0:
-            return self.scores[0] - _APART * abs(self.scores[0])
+            return self.scores[0] - _rounding(self.scores[0])
         after = min(last + 1, len(self.scores) - 1)
         low, gap = self.scores[last], self.scores[after] - self.scores[last]
-        # Rows at the threshold are inliers. It keeps off the scores on both sides by more than
-        # their rounding, which depends on the rows that are scored together.
-        apart = min(_APART * abs(low), gap / 2)
+        # It keeps off the scores on both sides by more than their rounding, which depends on the
+        # rows that are scored together. Rows with equal scores are inliers together.
+        apart = _rounding(low)
+        if gap <= 2 * apart:
+            return low - apart
         into = fraction * (self.total + 1) - self.reached[last]
         return low + np.clip(into * gap, apart, gap - apart)
 
@@ -59,9 +119,14 @@ class Calibration:
         """Return the fraction of rows, each judged one included, that score as low or lower.
 
         `known` says of each judged row whether it is one of these rows, and so counted already.
+        Between two of these rows the fraction grows evenly, as for `threshold`.
         """
         # A training row is one of these rows, whatever the rounding of its score.
-        at = np.searchsorted(self.scores, scores + _APART * np.abs(scores), side="right")
-        lower = np.concatenate([[0.0], self.reached])[at]
-        extra = np.where(known & (lower > 0), 0, 1)
-        return (lower + extra) / (self.total + extra)
+        at = np.searchsorted(self.scores, scores + _rounding(scores), side="right")
+        lower = np.append(0.0, self.reached)[at]
+        inside = (at > 0) & (at < len(self.scores))
+        low, high = self.scores[at[inside] - 1], self.scores[at[inside]]
+        part = np.ones(len(scores))
+        part[inside] = np.clip((scores[inside] - low) / (high - low), 0, 1)
+        known = known & (lower > 0)
+        return np.where(known, lower / self.total, (lower + part) / (self.total + 1))

@@ -1,7 +1,6 @@
 """Autoencoders trained on a fold each; a row is scored by those that were not trained on it."""
 
 import copy
-from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -11,58 +10,14 @@ from .._fit import Fitted, Settings, fit_autoencoder
 from .._utils.registry import resolve
 from .._utils.torch import limit_threads, map_blocks
 from ..scorings import Residuals, Scoring
-from .attribution import integrated_gradients
+from .attribution import integrated_gradients, mean_row, spread
+from .calibration import narrowing
+from .folds import Folds
 
-# Rows that are hashed at once, or scored at once by a net, whose layers then stay in the cache.
+# Rows that are scored at once by a net, whose layers then stay in the cache.
 _BLOCK_ROWS = 4096
-# In units of the training rows' spread: no row is taken to be farther from them, because squares
-# of such distances would not fit in a float64.
-_FARTHEST = 1e60
-
-
-def row_keys(X):
-    """Return a 64-bit key of each row's values in float64, equal for equal rows."""
-    keys = np.empty(len(X), np.uint64)
-    for part in row_blocks(*X.shape, _BLOCK_ROWS):
-        # Adding zero turns -0.0 into 0.0. NaN has many bits, too.
-        values = np.ascontiguousarray(X[part], dtype=np.float64) + 0.0
-        values[np.isnan(values)] = np.nan
-        digests = [blake2b(row, digest_size=8).digest() for row in values]
-        keys[part] = np.frombuffer(b"".join(digests), np.uint64)
-    return keys
-
-
-class Folds:
-    """Which fold each training row is in; rows are recognised by a hash of their values."""
-
-    def __init__(self, n_folds):
-        self.n_folds = n_folds
-        self.keys = np.empty(0, np.uint64)
-        self.folds = np.empty(0, np.int16)
-
-    def find(self, X):
-        """Return the fold of each row, -1 for one that was not trained on."""
-        return self._look_up(row_keys(X))
-
-    def _look_up(self, keys):
-        if len(self.keys) == 0:
-            return np.full(len(keys), -1, np.int16)
-        at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
-        return np.where(self.keys[at] == keys, self.folds[at], np.int16(-1))
-
-    def add(self, X, generator):
-        """Put distinct rows into folds of nearly equal size, known ones into their own."""
-        keys = row_keys(X)
-        folds = self._look_up(keys)
-        new = folds < 0
-        # Small chunks would otherwise all begin with the first fold.
-        start = generator.integers(self.n_folds) if len(self.keys) else 0
-        folds[new] = (generator.permutation(new.sum()) + start) % self.n_folds
-        keys = np.concatenate([self.keys, keys[new]])
-        order = np.argsort(keys, kind="stable")
-        self.keys = keys[order]
-        self.folds = np.concatenate([self.folds, folds[new]])[order]
-        return folds
+# Standardized entries are clipped here, and distances, with room for sums and squares.
+_LARGEST, _FARTHEST = 1e140, 1e300
 
 
 class CrossFit:
@@ -75,6 +30,8 @@ class CrossFit:
         self.seeds = [int(seed) for seed in seeds]
         self.fits = [None] * n_folds
         self.scorings = []
+        self.baselines = []
+        self.narrowing = np.zeros((2, 1))
 
     def train(self, rows, weight, params, one_pass):
         """Train each net on its fold of distinct rows.
@@ -121,39 +78,71 @@ class CrossFit:
             fitted.fit(Residuals(*joined), weight[own])
             self.scorings.append(fitted)
 
+    def fit_baselines(self, rows, weight):
+        """Learn what contributions are measured from: the mean of rows, as each net sees them.
+
+        The mean of categories or tokens is no category or token: it is no row of X.
+        """
+        self.baselines = [
+            mean_row(rows, weight, lambda part, model=fit.model: _standardized(model, part).numpy())
+            for fit in self.fits
+        ]
+
+    def calibrate(self, rows, weight):
+        """Learn how the distances of training rows compare with others, and return them."""
+        folds = self.folds.find(rows)
+        by_net = np.stack(list(self._by_net(rows)))
+        self.narrowing = narrowing(by_net, folds, weight)
+        return self._combined(by_net, folds)
+
     def distances(self, X):
-        """Return how unusual each row is: the mean over the nets not trained on it."""
-        total = np.zeros(len(X))
-        for model, scoring, weight in self._weighted(X):
+        """Return how unusual each row is: the mean over the nets not trained on it.
 
-            def add(part, model=model, scoring=scoring, weight=weight):
+        That of a training row is moved to what a mean over all nets would be: see `narrowing`.
+        """
+        return self._combined(self._by_net(X), self.folds.find(X))
+
+    def _by_net(self, X):
+        """Yield the distances of all rows by each net."""
+        for fit, scoring in zip(self.fits, self.scorings, strict=True):
+            out = np.empty(len(X))
+
+            def score(part, model=fit.model, scoring=scoring, out=out):
                 rows = np.ascontiguousarray(X[part], dtype=np.float64)
-                total[part] += weight[part] * scoring.distance(_residuals(model, rows)).numpy()
+                out[part] = _distance(scoring, _residuals(model, rows)).numpy()
 
-            map_blocks(add, row_blocks(*X.shape, _BLOCK_ROWS), len(X) * model.n_weights)
-        return total
+            blocks = row_blocks(*X.shape, _BLOCK_ROWS)
+            map_blocks(score, blocks, len(X) * fit.model.n_weights)
+            yield out
 
-    def contributions(self, X, centre):
+    def _combined(self, by_net, folds):
+        total = np.zeros(len(folds))
+        for fold, values in enumerate(by_net):
+            total += self._share(fold, folds) * values
+        return total + self._shift(total, folds)
+
+    def _share(self, fold, folds):
+        """Return the weight of a net in the score of each row."""
+        n_nets = len(self.fits)
+        return np.where(folds < 0, 1 / n_nets, (folds != fold) / (n_nets - 1))
+
+    def _shift(self, distances, folds):
+        return np.where(folds < 0, 0.0, np.interp(distances, *self.narrowing))
+
+    def contributions(self, X):
         """Return what each feature adds to the distances, beside a row with nothing unusual."""
+        folds = self.folds.find(X)
         total = np.zeros(X.shape)
         with limit_threads(1):
-            for model, scoring, weight in self._weighted(X):
-                baseline, _ = _completed(model, centre[None])
+            for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
+                share = self._share(fold, folds)
                 for part in row_blocks(*X.shape, _BLOCK_ROWS):
                     rows = np.ascontiguousarray(X[part], dtype=np.float64)
-                    found = _contributions(model, scoring, rows, baseline)
+                    found = _contributions(fit.model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
-                    total[part] += weight[part, None] * entries
-        return total
-
-    def _weighted(self, X):
-        """Yield each model, its scoring and its weight in the score of each row."""
-        folds = self.folds.find(X)
-        n_nets = len(self.fits)
-        for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
-            weight = np.where(folds < 0, 1 / n_nets, (folds != fold) / (n_nets - 1))
-            yield fit.model, scoring, weight
+                    total[part] += share[part, None] * entries
+        return total + spread(self._shift(total.sum(axis=1), folds), total)
 
     def copy(self):
         """Return a copy that can be trained without a change to this one."""
@@ -169,31 +158,29 @@ class CrossFit:
         vars(self).update(state | {"fits": [Fitted.from_state(fit) for fit in state["fits"]]})
 
 
-def _completed(model, rows):
-    """Return rows standardized and completed, and where entries were missing."""
+def _standardized(model, rows):
+    """Return rows as the net takes them, but none so large that a distance would overflow."""
     with np.errstate(over="ignore"):
-        x = _bounded(model.standardized(rows))
-    return model.module.complete(x), torch.isnan(x)
-
-
-def _bounded(values):
-    return values.clamp(-_FARTHEST, _FARTHEST)
+        return model.standardized(rows).clamp(-_LARGEST, _LARGEST)
 
 
 def _residuals(model, rows):
-    return _bounded_residuals(model, *_completed(model, rows))
+    x = _standardized(model, rows)
+    return model.residuals(model.module.complete(x), torch.isnan(x))
 
 
-def _bounded_residuals(model, x, missing):
-    found = model.residuals(x, missing)
-    return Residuals(*map(_bounded, (found.code, found.residual, found.loss)))
+def _distance(scoring, residuals):
+    return scoring.distance(residuals).nan_to_num(_FARTHEST, _FARTHEST, -_FARTHEST)
 
 
 def _contributions(model, scoring, rows, baseline):
-    x, missing = _completed(model, rows)
+    x = _standardized(model, rows)
+    missing = torch.isnan(x)
+    x = model.module.complete(x)
+    baseline = model.module.complete(torch.from_numpy(baseline[None]))
 
     def distance(rows):
-        return scoring.distance(_bounded_residuals(model, rows, missing))
+        return _distance(scoring, model.residuals(rows, missing))
 
     # What is missing does not change along the line, and so contributes nothing.
     return integrated_gradients(distance, x, torch.where(missing, x, baseline))
