@@ -22,15 +22,17 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "api_pages",
     "generated_pages",
     "cost_pages",
     "imputation_pages",
 ]
-exclude_patterns = ["_build", "examples", "api_list.rst"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "examples", "api_list.rst"]
 # The list is written by generated_pages and included in api.rst.
 autosummary_generate = ["api_list.rst"]
-numpydoc_show_class_members = True
-numpydoc_show_inherited_class_members = False
+# autodoc writes every method in full instead, see _templates
+numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_validation_checks = {"PR01", "PR02", "PR03", "PR04", "PR07", "RT03", "SS03"}
 numpydoc_validation_exclude = {

@@ -11,15 +11,19 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from numpydoc.validate import validate
 
 import skae
+from benchmarks.costs import case_ratios, medians
+from benchmarks.run import load_results
 from skae._utils.registry import Strategy
 from skae.architectures import ARCHITECTURES
 from skae.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
+MLP = "MLPRegressor"
 SOURCES = sorted((ROOT / "skae").rglob("*.py"))
 # The rooms in the order in which they may import from each other.
 ROOMS = re.findall(r"^\* ``(\w+)``:", (ROOT / "docs/architecture.rst").read_text(), re.MULTILINE)
@@ -104,6 +108,8 @@ def test_a_call_runs_through_few_files():
 import sys
 import numpy as np
 import skae
+from benchmarks.costs import case_ratios, medians
+from benchmarks.run import load_results
 root = skae.__path__[0]
 X = np.random.default_rng(0).normal(size=(200, 6))
 transformer = skae.AutoencoderTransformer(max_iter=3, random_state=0)
@@ -226,3 +232,78 @@ def test_every_package_is_installed():
 
 def test_the_version_is_one():
     assert skae.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+def readme_figures():
+    """Return the figures of the README's table, from the committed result files."""
+    results = ROOT / "benchmarks/results"
+    speed, memory, anomaly, calibration, reconstruction = (
+        load_results(results / name)[0]
+        for name in ("speed", "memory", "anomaly", "calibration", "reconstruction")
+    )
+
+    def between(part, peer, over):
+        ratios = [r for r in case_ratios(speed, part, peer, over).values() if r is not None]
+        return min(ratios), float(np.median(ratios)), max(ratios)
+
+    def mean(rows, metric, peer, **where):
+        rows = [r for r in rows if "mlbench" in r["set"] and r["peer"] == peer]
+        return np.mean([r[metric] for r in rows if where.items() <= r.items()])
+
+    def alarms(peer):
+        shares = [mean(calibration, "false_alarms", peer, alpha=a) for a in (0.01, 0.05, 0.1)]
+        return "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * share for share in shares))
+
+    seconds = {
+        peer: np.median([r["fit_seconds"] for r in reconstruction if r["peer"] == peer])
+        for peer in ("skae", "PCA")
+    }
+    assert seconds["PCA"] < 1e-3
+    one, two = "n_jobs=1", "n_jobs=2"
+    least, median, most = between("epoch", "skae", "torch loop")
+    aim = list(case_ratios(speed, "to_error", MLP, f"skae to {MLP}'s").values())
+    ionosphere = [
+        row["false_alarms"]
+        for row in calibration
+        if (row["set"], row["peer"], row["alpha"]) == ("ionosphere (mlbench)", "skae", 0.01)
+    ]
+    beyond = {part: medians(memory, part, "beyond_mb") for part in ("patches", "memory_map")}
+    return [
+        f"{seconds['skae']:.1f} s",
+        f"{mean(anomaly, 'roc_auc', 'EllipticEnvelope'):.3f}, skae "
+        f"{mean(anomaly, 'roc_auc', 'skae'):.3f}",
+        f"{alarms('skae')}; `IsolationForest` {alarms('IsolationForest')}",
+        f"{100 * np.mean(ionosphere):.1f} % for 1 %",
+        f"{least:.2f} to {most:.2f} times its time, median {median:.2f}",
+        "{:.2f} to {:.2f} times".format(*between("epoch", "skae (defaults)", "torch loop")[::2]),
+        "{:.2f} to {:.2f} times its time".format(*between("epoch", "skae", "skorch")[::2]),
+        f"up to {between('epoch', 'skae', MLP)[2]:.2f} times",
+        "{:.1f} to {:.0f} times as fast".format(*between("to_error", MLP, f"skae to {MLP}'s")[::2]),
+        f"{sum(ratio is None or ratio < 5 for ratio in aim)} of {len(aim)} sets",
+        "{:.1f} to {:.1f} times".format(*between("transform", "skae, linear-sized", "PCA")[::2]),
+        f"{between('search', one, two)[1]:.1f} times as fast as one",
+        f"{between('busy', 'skae, beside a busy core', 'skae')[1]:.2f} times as long",
+        f"{beyond['patches']['1,000,000 x 64']['skae']:.0f} MB",
+        f"{beyond['memory_map']['10,000,000 x 256']['skae']:.0f} MB",
+    ]
+
+
+def test_readme_table_has_measured_figures_only():
+    text = (ROOT / "README.md").read_text().partition("## How good is it")[2]
+    rows = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)[1:]
+    assert 1 <= len(rows) <= 10
+    headings = re.findall(r"^(.+)\n[-~]+$", (ROOT / "docs/benchmarks.rst").read_text(), re.M)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    for row in rows:
+        what, ours, losses = row.split(" | ")
+        link = re.search(r"\(docs/benchmarks.rst#([\w-]+)\)", what)
+        assert link, row
+        assert link[1] in anchors
+        assert ours
+        assert losses
+    # nothing is left of the cells when the figures and the sizes asked for are taken away
+    cells = " ".join(cell for row in rows for cell in row.split(" | ")[1:])
+    for figure in readme_figures():
+        assert figure in cells
+        cells = cells.replace(figure, "")
+    assert re.findall(r"\d+", cells.replace("10,000,000 x 256", "")) == []
