@@ -520,7 +520,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             NaN in the padding of shorter sequences. A frame with the input's feature names if
             ``set_output`` asks for one.
         """
-        return as_output(self, self._fitted.model.reconstruct(self._checked(X)), X)
+        rows = self._checked(X)
+        return as_output(self, self._fitted.model.reconstruct(rows), X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the share of the variance of X that its reconstruction explains.

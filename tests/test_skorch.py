@@ -600,7 +600,7 @@ def test_a_callback_of_skorch_does_its_work(name, digits, tmp_path, capsys):
     [
         {"loss": "poisson"},
         {"corruption": "masking"},
-        {"penalty": "variational", "max_iter": 12},
+        {"penalty": "variational"},
         {"architecture": "recurrent", "input_shape": (8, 8)},
         {"trim": 0.1, "penalty": "sparse"},
     ],

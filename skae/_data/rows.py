@@ -119,7 +119,7 @@ class Moments:
         scale = math.sqrt(self.variance.mean()) * (self.largest or 1.0)
         # What is left of a constant X is rounding.
         rounding = 10 * self.eps * self.largest
-        if scale <= rounding:
+        if scale <= max(rounding, np.finfo(np.float64).tiny):
             return Standardization(self.mean, 1.0, rounding * math.sqrt(self.n_entries))
         return Standardization(self.mean, scale)
 

@@ -27,6 +27,8 @@ LARGEST_SVD = 2**33
 _FEW = 0.8
 # Rows whose variances are measured at once: few, as they may be wide.
 _MEASURED_ROWS = 128
+# Errors beyond are this: sums of many still fit in a float64.
+_LARGEST_ERROR = 1e100
 # By how much a share of the variance may miss that of some components and still be meant as it.
 _SHARE_ROUNDING = 1e-12
 
@@ -362,7 +364,9 @@ def _measure_units(module, rows, missing, pca):
         eta = module.decode(code)
         codes.append(code)
         # A row with nothing in it has no error.
-        errors.append((module.reconstruction(eta) - part).square().nanmean(1).nan_to_num())
+        error = (module.reconstruction(eta) - part).square().nanmean(1).nan_to_num()
+        # Next to X that is tiny the rounding of a link is huge.
+        errors.append(error.clamp(max=_LARGEST_ERROR))
         target = module.target(part)
         losses.append(criterion(eta, target))
         means.append(criterion(module.decode(torch.zeros_like(code)), target))

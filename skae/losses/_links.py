@@ -12,7 +12,7 @@ from ._base import Loss, Preparation
 from .likelihood import Likelihood
 
 # So many tokens are no trouble, even if each occurs once.
-_FEW_TOKENS = 100
+_FEW_TOKENS = 1000
 
 
 def _extremes(X):
