@@ -217,8 +217,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     Entries that are NaN are missing: the loss leaves them out, and the net sees its own
     reconstruction in their place. See :doc:`/missing`.
 
-    An error in ``fit`` or ``partial_fit``, and Ctrl-C, leave the estimator as it was before the
-    call.
+    An error in ``fit`` or ``partial_fit`` leaves the estimator as it was before the call. Ctrl-C
+    ends the training, with the best epoch kept.
+
+    Beyond the range of the training rows, in PCA's scores or in what they leave, a trained net goes
+    on as the PCA that it started as; ``partial_fit`` knows no such range.
 
     References
     ----------

@@ -48,7 +48,9 @@ def made():
     return X[:1000], X[1000:]
 
 
-@pytest.mark.parametrize(("name", "n_components"), [("digits", 8), ("made", 2)])
+@pytest.mark.parametrize(
+    ("name", "n_components"), [("digits", 8), pytest.param("made", 2, marks=pytest.mark.slow)]
+)
 def test_chunks_reach_the_error_of_fit(name, n_components, images):
     train, test = images if name == "digits" else made()
     n_passes = 20

@@ -103,10 +103,15 @@ def test_units_do_not_matter(name, factor, digits):
     ("corruption", "spoil"),
     [
         (Gaussian(1.0), lambda X, random: X + 0.3 * random.normal(size=X.shape)),
-        (Masking(0.3, fill=0.0), lambda X, random: np.where(random.random(X.shape) < 0.3, 0, X)),
-        (
+        pytest.param(
+            Masking(0.3, fill=0.0),
+            lambda X, random: np.where(random.random(X.shape) < 0.3, 0, X),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             SaltAndPepper(0.2),
             lambda X, random: np.where(random.random(X.shape) < 0.1, 1, X),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["gaussian", "masking", "salt_and_pepper"],

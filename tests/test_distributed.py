@@ -199,7 +199,7 @@ def test_an_error_in_one_process_ends_the_fit_of_all(pair):
 @pytest.mark.parametrize(
     ("how", "status", "text"),
     [
-        ("exits", 7, ""),
+        pytest.param("exits", 7, "", marks=pytest.mark.slow),
         ("raises", 1, "OSError: the disk is full"),
         pytest.param("refuses", 1, "Input X contains infinity", marks=pytest.mark.slow),
         pytest.param("freezes", -signal.SIGKILL, "", marks=pytest.mark.slow),

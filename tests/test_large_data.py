@@ -97,6 +97,7 @@ def test_the_spark_function_takes_what_spark_gives_it(names):
     assert (codes.dtypes == np.float64).all()
 
 
+@pytest.mark.slow
 def test_the_script_runs_on_a_cluster(names):
     script = names["folder"] / "search.py"
     done = subprocess.run(

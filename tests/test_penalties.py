@@ -122,7 +122,11 @@ def test_sparsity_is_that_of_numpy(kind, digits):
     assert term.mean().item() == pytest.approx(0.7 * model.module_.start_loss.item() * expected)
 
 
-@pytest.mark.parametrize("penalty", [Sparse(weight=3.0), Sparse("kl", weight=3.0)], ids=repr)
+@pytest.mark.parametrize(
+    "penalty",
+    [Sparse(weight=3.0), pytest.param(Sparse("kl", weight=3.0), marks=pytest.mark.slow)],
+    ids=repr,
+)
 def test_sparse_codes_have_more_entries_near_zero(penalty, images):
     train, test = images
 
@@ -172,7 +176,7 @@ def test_deeper_nets_are_estimated_without_bias(params, digits):
     assert (np.abs(draws.mean(0) - squared_jacobians(model, X)) < 4.5 * error).all()
 
 
-@pytest.mark.parametrize("sizes", [(64,), (64, 32)], ids=str)
+@pytest.mark.parametrize("sizes", [(64,), pytest.param((64, 32), marks=pytest.mark.slow)], ids=str)
 def test_contractive_codes_move_less(sizes, images):
     train, test = images
     nudge = 0.05 * np.random.default_rng(0).normal(size=test.shape)

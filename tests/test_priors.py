@@ -107,6 +107,7 @@ def test_no_bound_no_score_samples(params):
         model.score_samples  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_larger_beta_says_less(images):
     train, _ = images
     said = []
@@ -159,7 +160,14 @@ def test_the_discrepancy_is_that_of_numpy():
     assert found == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("penalty", [Adversarial(), MMD(), Variational()], ids=repr)
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        *(pytest.param(penalty, marks=pytest.mark.slow) for penalty in (Adversarial(), MMD())),
+        Variational(),
+    ],
+    ids=repr,
+)
 def test_codes_come_closer_to_the_prior(penalty, images):
     train, test = images
 

@@ -233,7 +233,10 @@ def test_no_blocks_are_no_work(two_threads):
 
 
 @forks
-@pytest.mark.parametrize("method", ["transform", "reconstruct", "score_samples", "explain"])
+@pytest.mark.parametrize(
+    "method",
+    ["transform", pytest.param("reconstruct", marks=pytest.mark.slow), "score_samples", "explain"],
+)
 def test_a_forked_process_can_predict(method):
     run(
         f"""

@@ -300,6 +300,22 @@ def calibration_tables(folder, results):
     (folder / "calibration_sets.inc").write_text(text)
 
 
+def never_worse_tables(folder, results):
+    """Write the table of unseen rows and rows far away, table by table."""
+    _, about = load_results(results)
+    header = ["Table", "Cases", "Mean ratio", "> 1.01", "> 1.1", "Worst"]
+    header += [f"Worst at {d} sd" for d in (3, 10, 100)]
+    header += ["One feature at 10 sd"]
+    body = []
+    for name, e in about["summary"].items():
+        far = [e[f"rows_at_{d}_worst"] for d in (3, 10, 100)]
+        shares = [f"{100 * e[key]:.1f} %" for key in ("above_1.01", "above_1.1")]
+        ratios = [number(v, "{:.2f}") for v in (e["worst"], *far, e["feature_at_10_worst"])]
+        body.append([name, str(e["cases"]), number(e["geometric_mean"]), *shares, *ratios])
+    text = results_line(about) + "\n" + list_table(header, body)
+    (folder / "never_worse.inc").write_text(text)
+
+
 def variants_tables(folder, results):
     """Write a table for each family of variants: its peers and their mean figures."""
     rows, about = load_results(results)
@@ -349,6 +365,7 @@ def write_pages(app):
     benchmark_tables(folder, results / "reconstruction")
     anomaly_tables(folder, results / "anomaly")
     calibration_tables(folder, results / "calibration")
+    never_worse_tables(folder, results / "never_worse")
     variants_tables(folder, results / "variants")
 
 
