@@ -12,6 +12,8 @@ from skae import AutoencoderTransformer
 
 from .summary import geometric_mean
 
+# The rules were chosen on other seeds: 0 to 31, 1000 to 1017 and 2000 to 2059.
+_FIRST_SEED = 100
 # How many standard deviations the far rows are away, and how many there are of each kind.
 DISTANCES = (3, 10, 100)
 _N_FAR = 20
@@ -153,7 +155,7 @@ def never_worse(names, n_seeds, done, leave_out) -> Iterator[dict]:
         Not used: every table is there.
     """
     for name in names:
-        for seed in range(n_seeds):
+        for seed in range(_FIRST_SEED, _FIRST_SEED + n_seeds):
             if (name, seed) not in done:
                 yield _one_case(name, seed)
 

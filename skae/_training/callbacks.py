@@ -24,7 +24,7 @@ _POWER = 8
 # A loss a thousand times the start's is no noise: PCA's own loss is at most about one.
 _DIVERGED = 1e3
 # The level of the two tests that a gain over the start must pass.
-_LEVEL = 0.1
+_LEVEL = 0.05
 
 
 def _diverged(net, name, value, epoch):
