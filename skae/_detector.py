@@ -6,7 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy.stats import false_discovery_control
-from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OutlierMixin,
+    TransformerMixin,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from ._anomaly.attribution import mean_row
@@ -16,7 +21,7 @@ from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
 from ._utils.registry import check_unchanged, constraints, declared, resolve
-from ._utils.sklearn import Interval, StrOptions, _fit_context, as_output
+from ._utils.sklearn import Interval, Options, StrOptions, _fit_context, as_output
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -40,10 +45,12 @@ _CONTAMINATION = 0.05
 _STEPS, _MOST_EPOCHS = 150, 30
 # learning_rate="auto", as a multiple of the optimizer's own: there are few steps to take.
 _RATE = 4.0
+# Two ranges, as scikit-learn's checks want one without 0.
+_CONTAMINATION = [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), Options(Real, {0})]
 
 
 class AutoencoderAnomalyDetector(
-    TransformerMixin, OutlierMixin, BaseEstimator, auto_wrap_output_keys=None
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator
 ):
     """Anomaly detection with autoencoders, a robust distance and calibrated thresholds.
 
@@ -62,9 +69,11 @@ class AutoencoderAnomalyDetector(
     scoring : str or Scoring, default="mahalanobis"
         How unusual a row is: a name in `skae.scorings.SCORINGS`, or an object.
     contamination : float or "auto", default="auto"
-        Share of the training rows, in (0, 0.5], that is to be predicted as anomalous. If the
+        Share of the training rows, in [0, 0.5], that is to be predicted as anomalous. If the
         training rows are clean, it is also the share of new clean rows that is: the false-alarm
-        rate; anomalies among them make false alarms rarer. "auto" is 0.05.
+        rate; anomalies among them make false alarms rarer. "auto" is 0.05. With 0 no training row
+        is anomalous: the threshold is their lowest score, which one in n + 1 new clean rows is
+        below.
     n_folds : int, default=3
         Number of parts of the training rows, and of nets, each trained on one part.
     architecture : str, Architecture, type or tuple, default="dense"
@@ -116,6 +125,11 @@ class AutoencoderAnomalyDetector(
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
         As for `AutoencoderTransformer`.
+    n_jobs : int or None, default=None
+        Number of nets that are trained at the same time, each in a process of its own unless
+        ``joblib.parallel_config`` says otherwise; None is 1, -1 as many as there are cores. What is
+        fitted does not depend on it. As the processes take some seconds to start, it pays where a
+        fit takes longer. With `callbacks` or `distributed` the nets are trained in turn.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, the layers and the batches. See `AutoencoderTransformer`.
     verbose : int, default=0
@@ -197,8 +211,9 @@ class AutoencoderAnomalyDetector(
         **PARAMETER_CONSTRAINTS,
         "n_components": [StrOptions({"auto"}), *PARAMETER_CONSTRAINTS["n_components"]],
         "scoring": constraints(Scoring),
-        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "contamination": _CONTAMINATION,
         "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -232,6 +247,7 @@ class AutoencoderAnomalyDetector(
         callbacks: list | None = None,
         device: str | torch.device = "auto",
         distributed: bool = False,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
@@ -263,6 +279,7 @@ class AutoencoderAnomalyDetector(
         self.callbacks = callbacks
         self.device = device
         self.distributed = distributed
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -274,7 +291,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The training data; a minority of anomalies is allowed.
         y : None
             Ignored.
@@ -302,7 +319,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The next rows.
         y : None
             Ignored.
@@ -337,11 +354,12 @@ class AutoencoderAnomalyDetector(
             recent = None
             with limit_threads(1):
                 index, weight = merge_rows(X, sample_weight)
-                rows = np.ascontiguousarray(X[index], dtype=np.float64)
+                rows = X[index].astype(np.float64, copy=False)
                 if weight is None:
-                    total = len(X) if sample_weight is None else sample_weight.sum()
-                    weight = np.full(len(rows), total / len(rows))
-            crossfit.train(rows, proportions(weight), self._net_params, one_pass)
+                    total = X.shape[0] if sample_weight is None else sample_weight.sum()
+                    weight = np.full(len(index), total / len(index))
+            n_jobs = 1 if self.callbacks or self.distributed else self.n_jobs
+            crossfit.train(rows, proportions(weight), self._net_params, one_pass, n_jobs)
             if one_pass:
                 previous = self._recent if resumed else None
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
@@ -367,7 +385,7 @@ class AutoencoderAnomalyDetector(
     def _net_params(self, n_rows):
         """Return the parameters of a net that trains on some rows."""
         architecture = resolve_architecture(self.architecture)
-        own = {"scoring", "contamination", "n_folds", "random_state"}
+        own = {"scoring", "contamination", "n_folds", "n_jobs", "random_state"}
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in own}
         if isinstance(self.hidden_layer_sizes, str):
             sizes = architecture.default_sizes
@@ -391,6 +409,10 @@ class AutoencoderAnomalyDetector(
     def nets_(self):
         check_is_fitted(self)
         return [fit.net for fit in self._crossfit.fits]
+
+    @property
+    def _n_features_out(self):
+        return self.models_[0].n_components
 
     # -- rows to codes and back ------------------------------------------------------------------
 
@@ -454,7 +476,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
 
         Returns
@@ -470,7 +492,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
 
         Returns
@@ -485,7 +507,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
 
         Returns
@@ -504,7 +526,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
         fdr : float or None, default=None
             None: anomalies are the rows below the threshold `offset_`. A float in (0, 1): the share
@@ -532,7 +554,7 @@ class AutoencoderAnomalyDetector(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *input_shape)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
         keep_shape : bool, default=False
             Whether each row of the result has the shape `input_shape`.
@@ -571,9 +593,9 @@ class AutoencoderAnomalyDetector(
         return check_rows(self, X, self._accepted())
 
     def _accepted(self):
-        # A sequence's end is no entry to complete, and sparse rows have no residual.
+        # A sequence's end is no entry to complete.
         allowed = accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
-        allowed.sparse = allowed.padding = False
+        allowed.padding = False
         return allowed
 
     def __sklearn_tags__(self):

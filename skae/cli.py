@@ -53,7 +53,7 @@ def _parser():
     add("--max-iter", type=int, help="number of epochs (default: chosen by skae)")
 
     add = detect.add_argument
-    about = "fraction of anomalies, in (0, 0.5] (default: auto)"
+    about = "fraction of anomalies, in [0, 0.5] (default: auto)"
     add("--contamination", default="auto", help=about)
     add("--explain", action="store_true", help="name the features that make the rows unusual")
     add("--target", metavar="COLUMN", help="column that is not a feature")
@@ -134,9 +134,9 @@ def _contamination(text):
     try:
         contamination = float(text)
     except ValueError:
-        contamination = 0.0
-    if not 0 < contamination <= 0.5:
-        raise InputError(f"--contamination must be 'auto' or a number in (0, 0.5], got {text!r}")
+        contamination = float("nan")
+    if not 0 <= contamination <= 0.5:
+        raise InputError(f"--contamination must be 'auto' or a number in [0, 0.5], got {text!r}")
     return contamination
 
 

@@ -90,7 +90,7 @@ def test_equal_rows_are_no_anomalies(tmp_path, capsys):
         (["nowhere.csv"], "no file 'nowhere.csv'"),
         (
             ["wine.csv", "--contamination", "0.7"],
-            "must be 'auto' or a number in (0, 0.5], got '0.7'",
+            "must be 'auto' or a number in [0, 0.5], got '0.7'",
         ),
         (["wine.csv", "--contamination", "low"], "got 'low'"),
         (["wine.csv", "--target", "price"], "no column 'price'"),

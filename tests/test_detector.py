@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone, is_outlier_detector
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -85,7 +86,6 @@ def test_codes_and_reconstructions(cancer):
     assert_array_equal(model.fit_transform(train), model.transform(train))
     assert model.transform(test.astype(np.float32)).dtype == np.float32
     assert model.reconstruct(test.astype(np.float32)).dtype == np.float32
-    assert not hasattr(model, "set_output")
 
 
 def test_the_default_width_is_the_root_of_the_number_of_features(cancer):
@@ -243,6 +243,69 @@ def test_an_error_leaves_the_old_detector_whole(method, cancer):
         getattr(again, method)(train[100:] + 1)
     for one, other in zip(figures(model), figures(undisturbed), strict=True):
         assert_array_equal(one, other)
+
+
+def test_with_no_contamination_no_training_row_is_flagged(cancer):
+    train, test, *_ = cancer
+    model = detector(contamination=0, max_iter=3)
+    assert_array_equal(model.fit_predict(train), 1)
+    assert_array_equal(model.predict(train.astype(np.float32)), 1)
+    assert 0 <= model.decision_function(train).min() < 1e-7 * abs(model.offset_)
+    assert (model.predict(test) == -1).mean() < 0.2
+    assert_array_equal(model.predict(test + 50), -1)
+    for wrong in (-0.1, 0.6):
+        with pytest.raises(ValueError, match=r"'contamination' parameter .* \(0.*5\] or .* \{0\}"):
+            detector(contamination=wrong).fit(train)
+
+
+def test_nets_that_are_trained_at_the_same_time_are_the_same(cancer):
+    train, test, *_ = cancer
+    one, other = (detector(max_iter=2, n_jobs=n_jobs, batch_size=32) for n_jobs in (1, 2))
+    for model in (one, other):
+        model.fit(train).partial_fit(test)
+    assert_array_equal(one.score_samples(test), other.score_samples(test))
+    assert_array_equal(
+        one.nets_[1].history[:, "train_loss"], other.nets_[1].history[:, "train_loss"]
+    )
+    seen = []
+    # what a callback collects must reach the user
+    detector(max_iter=1, n_jobs=2, callbacks=[Appends(seen)]).fit(train)
+    assert len(seen) == 3
+
+
+class Appends(Callback):
+    def __init__(self, seen):
+        self.seen = seen
+
+    def on_train_end(self, net, **kwargs):
+        self.seen.append(net)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_codes_as_frames(library, cancer):
+    frame = pd.DataFrame(cancer[0], columns=[f"x{i}" for i in range(30)])
+    pipeline = make_pipeline(StandardScaler(), detector(n_components=2, max_iter=1))
+    names = [f"autoencoderanomalydetector{i}" for i in range(2)]
+    codes = pipeline.fit(frame).transform(frame)
+    assert isinstance(codes, np.ndarray)
+    assert_array_equal(pipeline.get_feature_names_out(), names)
+    pytest.importorskip(library)
+    pipeline.set_output(transform=library).fit(frame)
+    found = pipeline.transform(frame)
+    assert type(found).__module__.partition(".")[0] == library
+    assert list(found.columns) == names
+    assert_array_equal(found.to_numpy(), codes)
+    assert_array_equal(
+        pipeline.predict(frame), pipeline[-1].predict(pipeline[:-1].transform(frame))
+    )
+    scaled = pipeline[:-1].transform(frame)
+    assert list(pipeline[-1].reconstruct(scaled).columns) == list(frame.columns)
+    columns = make_column_transformer(
+        (detector(n_components=2, max_iter=1), ["x0", "x1", "x2"]), remainder="passthrough"
+    ).set_output(transform=library)
+    found = columns.fit_transform(frame)
+    assert found.shape == (len(frame), 29)
+    assert found.columns[0] == f"autoencoderanomalydetector__{names[0]}"
 
 
 def test_equal_rows_are_normal_and_far_ones_are_not():

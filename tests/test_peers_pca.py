@@ -4,13 +4,12 @@ The tests are those of the installed scikit-learn. Each one that does not hold i
 reason and must fail: one that passes is noticed (``xfail_strict``).
 """
 
-import types
-
 import numpy as np
 import pytest
 from sklearn.decomposition.tests import test_incremental_pca, test_pca, test_truncated_svd
 
 from skae import AutoencoderTransformer
+from tests.peers import class_of, expect_failures
 
 # What one of these stands for is no parameter of the autoencoder: once is enough.
 NOT_OURS = {"svd_solver", "other_svd_solver", "solver", "copy", "algo", "kind", "sparse_container"}
@@ -54,31 +53,9 @@ def start(n_components=None, *, whiten=False, random_state=0, **solver):
     )
 
 
-def class_of(module, excluded):
-    """Return a class whose methods are the tests of a module."""
-    methods = {"excluded": excluded}
-    for name, test in vars(module).items():
-        # Those of other array libraries need these, and are about PCA objects made beforehand.
-        if name.startswith("test_") and "array_api" not in name:
-            own = types.FunctionType(test.__code__, vars(module), name, test.__defaults__)
-            own.pytestmark = [reduced(mark) for mark in getattr(test, "pytestmark", [])]
-            own.pytestmark += [pytest.mark.slow.mark] if name in SLOW else []
-            methods[name] = staticmethod(own)
-    return type("Tests", (), methods)
-
-
-def reduced(mark):
-    """Return a mark with one value of a parameter that the autoencoder does not have."""
-    if mark.name == "parametrize" and mark.args[0] in NOT_OURS:
-        return pytest.mark.parametrize(mark.args[0], list(mark.args[1])[:1]).mark
-    return mark
-
-
 @pytest.fixture(autouse=True)
 def peers(monkeypatch, request):
-    for beginning, reason in request.cls.excluded.items():
-        if f"{request.node.name}$".startswith(beginning):
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    expect_failures(request)
     monkeypatch.setattr(test_pca, "PCA", start)
     monkeypatch.setattr(test_incremental_pca, "IncrementalPCA", start)
     monkeypatch.setattr(test_truncated_svd, "TruncatedSVD", start)
@@ -95,6 +72,6 @@ def global_dtype():
 
 
 X_sparse = test_truncated_svd.X_sparse
-TestPCA = class_of(test_pca, NOT_PCA)
-TestIncrementalPCA = class_of(test_incremental_pca, NOT_INCREMENTAL_PCA)
-TestTruncatedSVD = class_of(test_truncated_svd, NOT_TRUNCATED_SVD)
+TestPCA = class_of(test_pca, NOT_PCA, NOT_OURS)
+TestIncrementalPCA = class_of(test_incremental_pca, NOT_INCREMENTAL_PCA, NOT_OURS, SLOW)
+TestTruncatedSVD = class_of(test_truncated_svd, NOT_TRUNCATED_SVD, NOT_OURS)

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
+from skae._anomaly import crossfit
 from skae._data import rows as rows_module
 from skae._data.rows import Rows, Standardization
 from skae.losses import Preparation
@@ -225,11 +226,29 @@ def test_mixed_tables_of_an_encoder():
     assert_allclose(one.reconstruct(X), other.reconstruct(X.toarray()), atol=1e-8)
 
 
-def test_tokens_and_the_detector_refuse_sparse_rows(counts):
-    X = sparse.csr_array(counts)
-    for estimator in (small(loss="categorical_cross_entropy"), AutoencoderAnomalyDetector()):
-        with pytest.raises(TypeError, match=r"dense data is required"):
-            estimator.fit(X)
+def test_tokens_refuse_sparse_rows(counts):
+    with pytest.raises(TypeError, match=r"dense data is required"):
+        small(loss="categorical_cross_entropy").fit(sparse.csr_array(counts))
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix])
+def test_a_detector_of_sparse_rows_is_that_of_dense_ones(make, counts):
+    parameters = {"random_state": 0, "max_iter": 2, "contamination": 0.1}
+    X, new = make(counts[:200]), make(counts[200:])
+    one, other = (AutoencoderAnomalyDetector(**parameters) for _ in range(2))
+    assert_array_equal(one.fit_predict(X), other.fit_predict(counts[:200]))
+    assert (one.predict(X) == -1).sum() == 20
+    for method in ("score_samples", "p_values", "predict", "explain", "transform", "reconstruct"):
+        found, expected = getattr(one, method)(new), getattr(other, method)(counts[200:])
+        assert_allclose(found, expected, rtol=1e-12, err_msg=method)
+    # a stream may have chunks of both kinds
+    for chunk in (counts[:100], counts[100:200]):
+        one.partial_fit(make(chunk))
+        other.partial_fit(chunk)
+    one.partial_fit(counts[200:])
+    other.partial_fit(counts[200:])
+    assert_allclose(one.p_values(new), other.p_values(counts[200:]), rtol=1e-12)
+    assert_allclose(one.offset_, other.offset_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rounding", [0.0, 10.0])
@@ -260,6 +279,24 @@ def test_rows_are_never_made_dense_as_a_whole(monkeypatch):
         tracemalloc.stop()
     # A float32 copy of X would be 160 MB.
     assert peak < 4 * X.shape[0] * X.shape[1] / 2
+
+
+def test_a_detector_never_makes_rows_dense_as_a_whole(monkeypatch):
+    monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 2**18)
+    monkeypatch.setattr(crossfit, "_MOST_ENTRIES", 2**18)
+    X = sparse.csr_array(sparse.random(4000, 1500, 2e-3, random_state=0))
+    model = AutoencoderAnomalyDetector(
+        2, max_iter=1, hidden_layer_sizes=(2,), scoring="reconstruction", random_state=0
+    )
+    tracemalloc.start()
+    try:
+        model.fit(X)
+        model.predict(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # X in float64 would be 48 MB.
+    assert peak < 8 * X.shape[0] * X.shape[1] / 2
 
 
 def test_words_in_a_pipeline_and_a_search():

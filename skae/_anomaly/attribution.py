@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .._data.rows import row_blocks
+from .._data.rows import dense_rows, row_blocks
 
 _N_NODES = 16
 
@@ -17,7 +17,7 @@ def mean_row(rows, weight, transform=np.asarray):
     weight = weight / weight.sum()
     total = count = 0.0
     for part in row_blocks(*rows.shape):
-        x = transform(rows[part])
+        x = transform(dense_rows(rows, part))
         observed = ~np.isnan(x)
         total += weight[part] @ np.where(observed, x, 0.0)
         count += weight[part] @ observed

@@ -3,7 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.isotonic import isotonic_regression
+
+from .._utils.validation import vstack
 
 # Rows of a stream that are kept.
 _RECENT = 4096
@@ -18,17 +21,17 @@ _LEAST_WEIGHT = 1e-30
 class RecentRows(NamedTuple):
     """The last distinct rows of a stream, to calibrate on, and how often each counts."""
 
-    rows: np.ndarray
+    rows: np.ndarray | sparse.csr_array
     weight: np.ndarray
 
     @classmethod
     def after(cls, previous, rows, weight, generator):
         """Return what is kept where new rows follow the previous ones, which may be None."""
         # They come sorted by value; what is cut off must be any of the oldest.
-        order = generator.permutation(len(rows))
+        order = generator.permutation(len(weight))
         rows, weight = rows[order], weight[order]
         if previous is not None:
-            rows = np.concatenate([previous.rows, rows])
+            rows = vstack(previous.rows, rows)
             weight = np.concatenate([previous.weight, weight])
         return cls(rows[-_RECENT:], weight[-_RECENT:])
 

@@ -4,8 +4,9 @@ import copy
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 
-from .._data.rows import row_blocks
+from .._data.rows import dense_rows, row_blocks
 from .._fit import Fitted, Settings, fit_autoencoder
 from .._utils.registry import resolve
 from .._utils.torch import limit_threads, map_blocks
@@ -16,6 +17,8 @@ from .folds import Folds
 
 # Rows that are scored at once by a net, whose layers then stay in the cache.
 _BLOCK_ROWS = 4096
+# Entries of the rows that a scoring learns from, more or less.
+_MOST_ENTRIES = 2**26
 # Standardized entries are clipped here, and distances, with room for sums and squares.
 _LARGEST, _FARTHEST = 1e140, 1e300
 
@@ -33,13 +36,13 @@ class CrossFit:
         self.baselines = []
         self.narrowing = np.zeros((2, 1))
 
-    def train(self, rows, weight, params, one_pass):
-        """Train each net on its fold of distinct rows.
+    def train(self, rows, weight, params, one_pass, n_jobs):
+        """Train each net on its fold of distinct rows, `n_jobs` of them at a time.
 
         `params` returns the parameters of a net for a number of rows. `one_pass` lets the nets go
         on with one pass over the rows.
         """
-        folds = self.folds.add(rows, self.generator)
+        folds, jobs = self.folds.add(rows, self.generator), {}
         for fold, (previous, seed) in enumerate(zip(self.fits, self.seeds, strict=True)):
             own = folds == fold
             if not own.any():
@@ -49,29 +52,33 @@ class CrossFit:
                 own[:] = True
             own_params = params(int(own.sum())) | {"random_state": seed}
             some, counts = rows[own], weight[own]
-            if len(some) == 1:
+            if len(counts) == 1:
                 # One row twice, because a fit takes two.
-                some, counts = some.repeat(2, axis=0), counts.repeat(2) / 2
+                some, counts = some[[0, 0]], counts.repeat(2) / 2
             settings = Settings(own_params)
             if previous is not None:
                 settings = previous.settings.going_on(settings, one_pass)
-            self.fits[fold] = fit_autoencoder(
+            jobs[fold] = delayed(fit_autoencoder)(
                 some, counts, settings, previous, one_pass, keep_codes=False
             )
+        # The steps of small nets are mostly Python, which threads would take turns at.
+        for fold, fit in zip(jobs, Parallel(n_jobs)(jobs.values()), strict=True):
+            self.fits[fold] = fit
 
     def fit_scorings(self, rows, weight, scoring):
         """Fit a scoring to what each net makes of the rows of its fold."""
         self.scorings = []
         folds = self.folds.find(rows)
         for fold, fit in enumerate(self.fits):
-            own = folds == fold
-            if own.sum() < 2:
+            own = np.flatnonzero(folds == fold)
+            if len(own) < 2:
                 # A single row has no spread.
-                own[:] = True
+                own = np.arange(len(folds))
+            own = own[:: 1 + len(own) * rows.shape[1] // _MOST_ENTRIES]
             some = rows[own]
             with torch.no_grad():
                 blocks = row_blocks(*some.shape, _BLOCK_ROWS)
-                parts = [_residuals(fit.model, some[part]) for part in blocks]
+                parts = [_residuals(fit.model, _dense(some, part)) for part in blocks]
             names = ("code", "residual", "loss")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
             fitted = resolve(Scoring, scoring)
@@ -105,14 +112,14 @@ class CrossFit:
     def _by_net(self, X):
         """Yield the distances of all rows by each net."""
         for fit, scoring in zip(self.fits, self.scorings, strict=True):
-            out = np.empty(len(X))
+            out = np.empty(X.shape[0])
 
             def score(part, model=fit.model, scoring=scoring, out=out):
-                rows = np.ascontiguousarray(X[part], dtype=np.float64)
+                rows = _dense(X, part)
                 out[part] = _distance(scoring, _residuals(model, rows)).numpy()
 
             blocks = row_blocks(*X.shape, _BLOCK_ROWS)
-            map_blocks(score, blocks, len(X) * fit.model.n_weights)
+            map_blocks(score, blocks, len(out) * fit.model.n_weights)
             yield out
 
     def _combined(self, by_net, folds):
@@ -137,7 +144,7 @@ class CrossFit:
             for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
                 share = self._share(fold, folds)
                 for part in row_blocks(*X.shape, _BLOCK_ROWS):
-                    rows = np.ascontiguousarray(X[part], dtype=np.float64)
+                    rows = _dense(X, part)
                     found = _contributions(fit.model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
@@ -156,6 +163,10 @@ class CrossFit:
 
     def __setstate__(self, state):
         vars(self).update(state | {"fits": [Fitted.from_state(fit) for fit in state["fits"]]})
+
+
+def _dense(X, part):
+    return np.ascontiguousarray(dense_rows(X, part), dtype=np.float64)
 
 
 def _standardized(model, rows):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._data.rows import row_blocks
+from .._data.rows import dense_rows, row_blocks
 from .._utils.torch import map_blocks
 from .attribution import mean_row
 
@@ -32,30 +32,33 @@ class RowKeys:
     """
 
     def __init__(self, X):
-        X = X[:: 1 + len(X) // _SCALE_ROWS]
-        size = np.nan_to_num(np.fmax.reduce(np.abs(X), axis=0).astype(np.float64))
+        n_rows, n_features = X.shape
+        X = X[:: 1 + n_rows // _SCALE_ROWS]
+        size = np.zeros(n_features)
+        for part in row_blocks(*X.shape):
+            size = np.fmax(size, np.fmax.reduce(np.abs(dense_rows(X, part)), axis=0))
         size[size == 0] = 1.0
-        weight = np.ones(len(X))
+        weight = np.ones(X.shape[0])
         mean = mean_row(X, weight, lambda rows: rows / size)
         square = mean_row(X, weight, lambda rows: (rows / size) ** 2)
         deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
         scale = np.minimum(_LARGEST_MEAN * deviation, np.sqrt(square))
         scale[deviation <= _CONSTANT] = 1.0
         self.size, self.mean, self.scale = size, mean, scale
-        self.directions = np.random.default_rng(0).normal(size=(X.shape[1], _KEY_WIDTH))
-        self.tolerance = _TOLERANCE * np.sqrt(X.shape[1])
+        self.directions = np.random.default_rng(0).normal(size=(n_features, _KEY_WIDTH))
+        self.tolerance = _TOLERANCE * np.sqrt(n_features)
 
     def __call__(self, X):
         """Return the keys of rows, an array of shape (n_samples, n_numbers)."""
-        keys = np.empty((len(X), _KEY_WIDTH))
+        keys = np.empty((X.shape[0], _KEY_WIDTH))
 
         def fill(part):
             with np.errstate(over="ignore"):
-                x = np.arcsinh((X[part] / self.size - self.mean) / self.scale)
+                x = np.arcsinh((dense_rows(X, part) / self.size - self.mean) / self.scale)
             # What overflows is far from all rows, and what is missing is like no other entry.
             keys[part] = np.nan_to_num(x, nan=-np.pi, posinf=1e3, neginf=-1e3) @ self.directions
 
-        map_blocks(fill, row_blocks(*X.shape, _BLOCK_ROWS), X.size * _KEY_WIDTH)
+        map_blocks(fill, row_blocks(*X.shape, _BLOCK_ROWS), keys.size * X.shape[1])
         return keys
 
 
@@ -115,7 +118,7 @@ class Folds:
         call, now = self.call.copy(), self.call.max(initial=0) + 1
         call[at[~new]] = now
         call = np.append(call, np.full(len(added), now))
-        kept = np.argsort(-call, kind="stable")[: len(X) + _REMEMBERED]
+        kept = np.argsort(-call, kind="stable")[: X.shape[0] + _REMEMBERED]
         keys = np.concatenate([self.keys, added])[kept]
         order = np.argsort(keys[:, 0], kind="stable")
         self.keys, self.call = keys[order], call[kept][order]

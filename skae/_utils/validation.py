@@ -204,6 +204,13 @@ def hstack(X, target):
     return np.hstack([X, target])
 
 
+def vstack(rows, others):
+    """Return rows and others below them."""
+    if sparse.issparse(rows) or sparse.issparse(others):
+        return sparse.vstack([rows, others], "csr")
+    return np.concatenate([rows, others])
+
+
 def check_codes(estimator, X, n_components):
     """Validate codes, and return them as an array of floats."""
     with np.errstate(invalid="ignore"):
