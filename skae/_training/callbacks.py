@@ -23,8 +23,10 @@ _DECAY = 0.98
 _POWER = 8
 # A loss a thousand times the start's is no noise: PCA's own loss is at most about one.
 _DIVERGED = 1e3
-# The level of the two tests that a gain over the start must pass.
+# The level of the two tests that a gain over the start must pass. It falls with the number of rows
+# below this many, whose own spread says little of heavy tails.
 _LEVEL = 0.05
+_MANY_ROWS = 30
 
 
 def _diverged(net, name, value, epoch):
@@ -370,7 +372,8 @@ def _is_lower(values, others):
         return False
     fall = others - values
     error = fall.std().item() / math.sqrt(n_rows)
-    return fall.mean().item() > stats.t.ppf(1 - _LEVEL, n_rows - 1) * error
+    level = _LEVEL * min(1.0, n_rows / _MANY_ROWS)
+    return fall.mean().item() > stats.t.ppf(1 - level, n_rows - 1) * error
 
 
 def _copy_state(module):
