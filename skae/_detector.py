@@ -46,7 +46,7 @@ _STEPS, _MOST_EPOCHS = 150, 30
 # learning_rate="auto", as a multiple of the optimizer's own: there are few steps to take.
 _RATE = 4.0
 # Two ranges, as scikit-learn's checks want one without 0.
-_CONTAMINATION = [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), Options(Real, {0})]
+_FRACTIONS = [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), Options(Real, {0})]
 
 
 class AutoencoderAnomalyDetector(
@@ -211,7 +211,7 @@ class AutoencoderAnomalyDetector(
         **PARAMETER_CONSTRAINTS,
         "n_components": [StrOptions({"auto"}), *PARAMETER_CONSTRAINTS["n_components"]],
         "scoring": constraints(Scoring),
-        "contamination": _CONTAMINATION,
+        "contamination": _FRACTIONS,
         "n_folds": [Interval(Integral, 2, None, closed="left")],
         "n_jobs": [Integral, None],
     }
