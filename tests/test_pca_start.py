@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.never_worse import make_case
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae._model.autoencoder import Autoencoder
 from skae.losses import LOSSES
@@ -229,8 +230,22 @@ def test_far_from_the_training_rows_it_is_pca(digits, dtype):
     assert_allclose(model.reconstruct(X), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("table", "seed"), [("counts", 205), ("outliers", 216)])
+def test_an_extreme_row_is_no_worse_off_than_with_pca(table, seed):
+    train, test, n_components, _ = make_case(table, seed)
+    model = AutoencoderTransformer(n_components, random_state=seed).fit(train)
+    pca = PCA(n_components).fit(train)
+    ours = np.square(test - model.reconstruct(test)).sum(1)
+    theirs = np.square(test - pca.inverse_transform(pca.transform(test))).sum(1)
+    assert model.best_iter_ > 0
+    assert ours.sum() < 1.01 * theirs.sum()
+    # a code may be refined because its row is extreme, whatever the other rows are
+    worst = np.argmax(theirs)
+    assert_allclose(model.transform(test[[worst]]), model.transform(test)[[worst]], rtol=1e-6)
+
+
 def test_a_range_is_pickled(digits):
     model = AutoencoderTransformer(2, max_iter=10, random_state=0).fit(digits[:300])
     far = 30 * digits[300:310] - 10
     assert_array_equal(pickle.loads(pickle.dumps(model)).reconstruct(far), model.reconstruct(far))
-    assert_allclose(model.net_.predict(far), model.reconstruct(far), rtol=1e-4, atol=1e-4)
+    assert_allclose(model.net_.predict(far), model.reconstruct(far), rtol=1e-4, atol=1e-3)

@@ -15,6 +15,8 @@ COMPLETIONS = 3
 # How far beyond the training rows a net still goes on as within them, so that it is smooth there,
 # and what may be rounding in float32, both as a fraction.
 _MARGIN, _ROUNDING = 0.01, 1e-6
+# How often the code of a row beyond the training rows is refined.
+_REFINEMENTS = 3
 ACTIVATIONS = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -102,8 +104,9 @@ class TrainingRange(nn.Module):
     """The values that training rows take, beyond which a net goes on as the PCA it started as.
 
     A row consists of its PCA scores and of the residual that they leave. Each score is within the
-    range of the training rows' own, and the residual no longer than their longest. What is beyond
-    is reflected at the bound, so that a net sees it ever closer to the mean the further away it is.
+    range of the training rows' own, and the residual no longer than their longest. A row that is
+    beyond by a factor t is shown to the net nearer to the mean, at 1 / t^2 of its place, so that
+    the net's part ends at the mean; codes likewise.
 
     Parameters
     ----------
@@ -138,7 +141,10 @@ class TrainingRange(nn.Module):
             squares = x.square().sum(1)
             rest = squares - scores.square().sum(1)
             largest = torch.maximum(largest, torch.stack([rest.amax(), squares.amax()]))
-        low, high, code_low, code_high = ((1 + _MARGIN) * bound for bound in bounds)
+        for i, size in enumerate((largest[1].sqrt(), torch.stack(bounds[2:]).abs().amax())):
+            bounds[2 * i] = (1 + _MARGIN) * bounds[2 * i] - _ROUNDING * size
+            bounds[2 * i + 1] = (1 + _MARGIN) * bounds[2 * i + 1] + _ROUNDING * size
+        low, high, code_low, code_high = bounds
         squared_length = (1 + _MARGIN) ** 2 * largest[0] + _ROUNDING * largest[1]
         return cls(loadings, low, high, squared_length, centre, code_low, code_high)
 
@@ -146,30 +152,25 @@ class TrainingRange(nn.Module):
         """Return what the encoder is to see of standardized rows: x itself if all are within."""
         scores = x @ self.loadings.t()
         squares = x.square().sum(1, keepdim=True) - scores.square().sum(1, keepdim=True)
-        too_long = squares > self.squared_length
-        within = _reflected(scores, self.low, self.high)
-        if within is scores and not too_long.any():
-            return x
-        factor = self.squared_length / torch.where(too_long, squares, self.squared_length)
-        moved = within @ self.loadings + factor * (x - scores @ self.loadings)
-        return torch.where(too_long | (within != scores).any(1, keepdim=True), moved, x)
+        factor = torch.fmax(
+            _beyond(scores, self.low, self.high),
+            (squares / self.squared_length).clamp(min=1).sqrt(),
+        )
+        outside = factor > 1
+        return torch.where(outside, x / factor**2, x) if outside.any() else x
 
     def codes(self, z):
         """Return what the decoder is to see of codes: z itself if all are within."""
         deviation = z - self.centre
-        within = _reflected(deviation, self.code_low, self.code_high)
-        if within is deviation:
-            return z
-        return torch.where(within == deviation, z, self.centre + within)
+        factor = _beyond(deviation, self.code_low, self.code_high)
+        outside = factor > 1
+        return torch.where(outside, self.centre + deviation / factor**2, z) if outside.any() else z
 
 
-def _reflected(values, low, high):
-    """Return values with those beyond a bound reflected to the other side of it, by inversion."""
-    bound = torch.clamp(values, low, high)
-    beyond = bound != values
-    if not beyond.any():
-        return values
-    return torch.where(beyond, bound * (bound / torch.where(beyond, values, 1.0)), values)
+def _beyond(values, low, high):
+    """Return the largest factor by which a value of each row is beyond a bound, or 1."""
+    factors = torch.where(values > 0, values / high, values / low)
+    return torch.nan_to_num(factors, nan=1.0, posinf=math.inf).amax(1, keepdim=True).clamp(min=1)
 
 
 class AutoencoderModule(nn.Module):
@@ -224,7 +225,26 @@ class AutoencoderModule(nn.Module):
     def encode(self, x):
         within = x if self.range is None else self.range.rows(x)
         code = self.outputs(within)[:, : self.n_components]
-        return code if within is x else code + (x - within) @ self.range.loadings.t()
+        if within is x:
+            return code
+        code = code + (x - within) @ self.range.loadings.t()
+        beyond = (within != x).any(1)
+        return code.index_put((beyond,), self.refined(x[beyond], code[beyond]))
+
+    def refined(self, x, code):
+        """Return codes whose reconstructions have PCA scores nearer to those of standardized rows.
+
+        The encoder has not learnt of rows beyond the range, but the decoder tells what it lacks.
+        """
+        rest = x - self.reconstruction(self.decode(code))
+        for _ in range(_REFINEMENTS):
+            other = code + rest @ self.range.loadings.t()
+            other_rest = x - self.reconstruction(self.decode(other))
+            # What is less may be rounding.
+            closer = other_rest.square().sum(1) < 0.999 * rest.square().sum(1)
+            code = torch.where(closer[:, None], other, code)
+            rest = torch.where(closer[:, None], other_rest, rest)
+        return code
 
     def decode(self, z):
         within = z if self.range is None else self.range.codes(z)
