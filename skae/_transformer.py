@@ -221,7 +221,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ends the training, with the best epoch kept.
 
     Beyond the range of the training rows, in PCA's scores or in what they leave, a trained net goes
-    on as the PCA that it started as; ``partial_fit`` knows no such range.
+    on as the PCA that it started as, and the code is the best of a few steps towards one that is
+    decoded to the row's PCA scores; ``partial_fit`` knows no such range.
 
     References
     ----------
