@@ -20,8 +20,16 @@ from ._anomaly.crossfit import CrossFit
 from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
+from ._training.tasks import EpochTasks
 from ._utils.registry import check_unchanged, constraints, declared, resolve
-from ._utils.sklearn import Interval, Options, StrOptions, _fit_context, as_output
+from ._utils.sklearn import (
+    CallbackSupportMixin,
+    Interval,
+    Options,
+    StrOptions,
+    _fit_context,
+    as_output,
+)
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -50,7 +58,11 @@ _FRACTIONS = [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), Opti
 
 
 class AutoencoderAnomalyDetector(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    OutlierMixin,
+    BaseEstimator,
 ):
     """Anomaly detection with autoencoders, a robust distance and calibrated thresholds.
 
@@ -309,7 +321,10 @@ class AutoencoderAnomalyDetector(
         ValueError
             If X or a parameter is not allowed, or if the training diverges.
         """
-        return self._fit(X, sample_weight, one_pass=False)
+        tasks = None
+        if hasattr(self, "_skl_callbacks"):
+            tasks = EpochTasks.of(self, X, y, sample_weight, dict)
+        return self._fit(X, sample_weight, one_pass=False, tasks=tasks)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderAnomalyDetector":
@@ -339,7 +354,7 @@ class AutoencoderAnomalyDetector(
         """
         return self._fit(X, sample_weight, one_pass=True)
 
-    def _fit(self, X, sample_weight, one_pass):
+    def _fit(self, X, sample_weight, one_pass, tasks=None):
         resumed = hasattr(self, "offset_") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             check_sizes(self.get_params(deep=False))
@@ -358,8 +373,11 @@ class AutoencoderAnomalyDetector(
                 if weight is None:
                     total = X.shape[0] if sample_weight is None else sample_weight.sum()
                     weight = np.full(len(index), total / len(index))
-            n_jobs = 1 if self.callbacks or self.distributed else self.n_jobs
-            crossfit.train(rows, proportions(weight), self._net_params, one_pass, n_jobs)
+            in_turn = self.callbacks or self.distributed or tasks is not None
+            n_jobs = 1 if in_turn else self.n_jobs
+            if tasks is not None:
+                tasks.begin(len(crossfit.fits))
+            crossfit.train(rows, proportions(weight), self._net_params, one_pass, n_jobs, tasks)
             if one_pass:
                 previous = self._recent if resumed else None
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
@@ -374,12 +392,18 @@ class AutoencoderAnomalyDetector(
                 centre = mean_row(rows[normal], weight[normal])
                 crossfit.fit_baselines(rows[normal], weight[normal])
             fraction = _CONTAMINATION if self.contamination == "auto" else self.contamination
-            offset = float(calibration.threshold(fraction))
-        self._crossfit, self._recent, self._calibration = crossfit, recent, calibration
-        self.scorings_ = crossfit.scorings
-        self.centre_ = centre
-        self.offset_ = offset
-        self.n_iter_ = max(fit.history[-1]["epoch"] for fit in crossfit.fits)
+            fitted = {
+                "_crossfit": crossfit,
+                "_recent": recent,
+                "_calibration": calibration,
+                "scorings_": crossfit.scorings,
+                "centre_": centre,
+                "offset_": float(calibration.threshold(fraction)),
+                "n_iter_": max(fit.history[-1]["epoch"] for fit in crossfit.fits),
+            }
+            if tasks is not None:
+                tasks.end(fitted)
+        vars(self).update(fitted)
         return self
 
     def _net_params(self, n_rows):

@@ -4,6 +4,7 @@ import copy
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -232,7 +233,14 @@ class Fitted:
 
 
 def fit_autoencoder(
-    X, sample_weight, settings, previous=None, one_pass=False, keep_codes=True, target=None
+    X,
+    sample_weight,
+    settings,
+    previous=None,
+    one_pass=False,
+    keep_codes=True,
+    target=None,
+    tasks=None,
 ):
     """Train an autoencoder on the rows of X; return what was fitted.
 
@@ -250,6 +258,8 @@ def fit_autoencoder(
         find, and the variances are to be measured.
     target : ndarray or CSR matrix of the shape of X, or None
         What is to be reconstructed; None is X itself.
+    tasks : EpochTasks or None
+        Whether and how scikit-learn's callbacks are told of the epochs.
     """
     started = time.perf_counter()
     if sample_weight is not None and not 1 / _MOST_OFTEN < sample_weight.max() < _MOST_OFTEN:
@@ -299,7 +309,11 @@ def fit_autoencoder(
     judged = one_pass and settings.early_stopping and stream.losses is not None
     if judged and stream.trained:
         stream.judge(net, rows, start_again(model, stream))
+    if tasks is not None:
+        tasks.enter(net, partial(_fitted_now, net, rows, stream, generator, split_generator))
     _train(net, rows, generator)
+    if tasks is not None:
+        tasks.leave(net)
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.
@@ -326,7 +340,7 @@ def fit_autoencoder(
             module = net.module_ if changed and model is learner else model.module
             measured = rows.some(_KEPT_ROWS) if one_pass else rows
             variances = Variances.of(measured, module, row_count(rows))
-    return Fitted(
+    fitted = Fitted(
         model,
         learner,
         stream,
@@ -339,6 +353,19 @@ def fit_autoencoder(
         split_generator,
         variances,
     )
+    if tasks is not None:
+        tasks.end(fitted)
+    return fitted
+
+
+def _fitted_now(net, rows, stream, generator, split_generator):
+    """Return what predicts as a net does in the middle of its training."""
+    model = net.model.with_module(net.module_)
+    with limit_threads(1):
+        model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
+    history = [dict(net.callbacks_)["best_epoch"].start_, *_history(net)]
+    state = net.settings, net.criterion_.missing, history, len(net.history)
+    return Fitted(model, model, stream, net, *state, generator, split_generator)
 
 
 def resolve_architecture(value):

@@ -15,8 +15,15 @@ from . import metrics
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
 from ._model.autoencoder import Decoder, Encoder
+from ._training.tasks import EpochTasks
 from ._utils.registry import declared
-from ._utils.sklearn import StrOptions, _check_sample_weight, _fit_context, as_output
+from ._utils.sklearn import (
+    CallbackSupportMixin,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+    as_output,
+)
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -52,7 +59,9 @@ def _has_bound(self):
     return True
 
 
-class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class AutoencoderTransformer(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Nonlinear dimensionality reduction that starts as PCA and only gets better.
 
     An encoder maps a sample to a code of `n_components` numbers and a decoder maps the code back.
@@ -343,7 +352,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ValueError
             If X or a parameter is not allowed, or if the training diverges.
         """
-        return self._fit(X, sample_weight, one_pass=False, target=target)
+        tasks = None
+        if hasattr(self, "_skl_callbacks"):
+            # An autoencoder's targets are what it reconstructs.
+            targets = (X if target is None else target) if y is None else y
+            tasks = EpochTasks.of(self, X, targets, sample_weight, self._attributes)
+        return self._fit(X, sample_weight, one_pass=False, target=target, tasks=tasks)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
@@ -377,7 +391,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         return self._fit(X, sample_weight, one_pass=True)
 
-    def _fit(self, X, sample_weight, one_pass, target=None):
+    def _fit(self, X, sample_weight, one_pass, target=None, tasks=None):
         resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
@@ -392,24 +406,33 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             if resumed:
                 previous = self._fitted
                 settings = previous.settings.going_on(settings, one_pass)
-            fitted = fit_autoencoder(X, sample_weight, settings, previous, one_pass, target=target)
-        self._fitted = fitted
-        row = fitted.history[fitted.best]
-        self.n_components_ = fitted.model.n_components
+            fitted = fit_autoencoder(
+                X, sample_weight, settings, previous, one_pass, target=target, tasks=tasks
+            )
         self.n_samples_ = X.shape[0]
-        self.mean_ = fitted.model.standardization.mean
-        self.history_ = fitted.history
-        self.n_iter_ = fitted.history[-1]["epoch"]
-        self.best_iter_ = fitted.best
-        self.loss_ = row.get("valid_loss", row["train_loss"])
-        self.architecture_ = fitted.model.architecture
-        self.loss_function_ = fitted.model.loss
-        self.penalty_ = fitted.model.penalty
-        self.corruption_ = fitted.settings.corruption
-        self.optimizer_ = fitted.settings.optimizer
-        self.schedule_ = fitted.settings.schedule
-        self._n_features_out = self.n_components_
+        vars(self).update(self._attributes(fitted))
         return self
+
+    @staticmethod
+    def _attributes(fitted):
+        """Return the attributes of an estimator that has fitted this."""
+        row = fitted.history[fitted.best]
+        return {
+            "_fitted": fitted,
+            "n_components_": fitted.model.n_components,
+            "mean_": fitted.model.standardization.mean,
+            "history_": fitted.history,
+            "n_iter_": fitted.history[-1]["epoch"],
+            "best_iter_": fitted.best,
+            "loss_": row.get("valid_loss", row["train_loss"]),
+            "architecture_": fitted.model.architecture,
+            "loss_function_": fitted.model.loss,
+            "penalty_": fitted.model.penalty,
+            "corruption_": fitted.settings.corruption,
+            "optimizer_": fitted.settings.optimizer,
+            "schedule_": fitted.settings.schedule,
+            "_n_features_out": fitted.model.n_components,
+        }
 
     @property
     def components_(self):

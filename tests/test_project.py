@@ -79,8 +79,8 @@ def test_some_rooms_use_no_private_ones(name):
 # A class with its parameters and docstrings is one idea. The others are one fit, one net, and all
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
-    "_detector.py": 610,
-    "_fit.py": 570,
+    "_detector.py": 630,
+    "_fit.py": 595,
     "_training/net.py": 510,
     "_transformer.py": 800,
     "_utils/torch.py": 500,

@@ -36,11 +36,11 @@ class CrossFit:
         self.baselines = []
         self.narrowing = np.zeros((2, 1))
 
-    def train(self, rows, weight, params, one_pass, n_jobs):
+    def train(self, rows, weight, params, one_pass, n_jobs, tasks=None):
         """Train each net on its fold of distinct rows, `n_jobs` of them at a time.
 
         `params` returns the parameters of a net for a number of rows. `one_pass` lets the nets go
-        on with one pass over the rows.
+        on with one pass over the rows. `tasks` are those of the detector's fit, if it has any.
         """
         folds, jobs = self.folds.add(rows, self.generator), {}
         for fold, (previous, seed) in enumerate(zip(self.fits, self.seeds, strict=True)):
@@ -59,7 +59,13 @@ class CrossFit:
             if previous is not None:
                 settings = previous.settings.going_on(settings, one_pass)
             jobs[fold] = delayed(fit_autoencoder)(
-                some, counts, settings, previous, one_pass, keep_codes=False
+                some,
+                counts,
+                settings,
+                previous,
+                one_pass,
+                keep_codes=False,
+                tasks=None if tasks is None else tasks.fold(),
             )
         # The steps of small nets are mostly Python, which threads would take turns at.
         for fold, fit in zip(jobs, Parallel(n_jobs)(jobs.values()), strict=True):

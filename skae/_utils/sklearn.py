@@ -1,4 +1,4 @@
-"""The private scikit-learn names that skae needs, in one place."""
+"""The private scikit-learn names that skae needs, and what only later ones have, in one place."""
 
 from sklearn.base import _fit_context
 from sklearn.decomposition._pca import _infer_dimension
@@ -10,7 +10,16 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Nothing before scikit-learn 1.9: there is no `set_callbacks`."""
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "Interval",
     "Options",
     "StrOptions",
