@@ -21,7 +21,7 @@ from ._data.rows import n_batches, resolve_batch_size
 from ._data.selection import merge_rows
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
 from ._training.tasks import EpochTasks
-from ._utils.registry import check_unchanged, constraints, declared, resolve
+from ._utils.registry import check_unchanged, constraints, declared, resolve, suggesting
 from ._utils.sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -294,6 +294,10 @@ class AutoencoderAnomalyDetector(
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+
+    def _validate_params(self):
+        with suggesting(self):
+            super()._validate_params()
 
     # -- fit -------------------------------------------------------------------------------------
 

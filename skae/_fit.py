@@ -80,7 +80,7 @@ PARAMETER_CONSTRAINTS: dict = {
     # also what stands for one: an nn.Module class, or a pair of modules
     "architecture": [*constraints(Architecture), type, tuple],
     "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
-    "activation": [RegistryOptions(ACTIVATIONS)],
+    "activation": [RegistryOptions(ACTIVATIONS, {"swish": "silu", "logistic": "sigmoid"})],
     "input_shape": [tuple, list, None],
     "penalty": [*constraints(Penalty), None],
     "corruption": [*constraints(Corruption), None],

@@ -16,7 +16,7 @@ from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
 from ._model.autoencoder import Decoder, Encoder
 from ._training.tasks import EpochTasks
-from ._utils.registry import declared
+from ._utils.registry import declared, suggesting
 from ._utils.sklearn import (
     CallbackSupportMixin,
     StrOptions,
@@ -321,6 +321,10 @@ class AutoencoderTransformer(
         self.random_state = random_state
         self.verbose = verbose
         self.whiten = whiten
+
+    def _validate_params(self):
+        with suggesting(self):
+            super()._validate_params()
 
     # -- fit -------------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class ResidualNoise(Corruption, name="residual"):
         return x + _normal(x, self.level * error, generator)
 
 
-class Gaussian(Corruption, name="gaussian"):
+class Gaussian(Corruption, name="gaussian", also=("noise", "normal")):
     """The denoising autoencoder: Gaussian noise of a fixed size is added to every entry.
 
     Parameters
@@ -124,7 +124,7 @@ class Gaussian(Corruption, name="gaussian"):
         return x + _normal(x, self.level, generator)
 
 
-class Masking(Corruption, name="masking"):
+class Masking(Corruption, name="masking", also=("dropout", "mask")):
     """In each step a random part of the entries is masked: set to a fixed value.
 
     Parameters

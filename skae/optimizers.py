@@ -213,7 +213,7 @@ class SGD(Optimizer, name="sgd"):
         )
 
 
-class Momentum(SGD, name="momentum"):
+class Momentum(SGD, name="momentum", also=("nesterov",)):
     """Stochastic gradient descent with momentum, by default Nesterov's.
 
     Parameters

@@ -94,7 +94,7 @@ class Exponential(Schedule, name="exponential"):
         return lr_scheduler.ExponentialLR(optimizer, self.final ** (1 / n_epochs))
 
 
-class Step(Schedule, name="step"):
+class Step(Schedule, name="step", also=("multi_step",)):
     """Multiply the learning rate by `factor` at evenly spaced epochs.
 
     Parameters
@@ -125,7 +125,7 @@ class Step(Schedule, name="step"):
         return lr_scheduler.StepLR(optimizer, every, self.factor)
 
 
-class Cosine(Schedule, name="cosine"):
+class Cosine(Schedule, name="cosine", also=("cosine_annealing",)):
     """Lower the learning rate to zero along half a cosine.
 
     References
@@ -186,7 +186,7 @@ class OneCycle(Schedule, name="one_cycle"):
         return _RateOfStep(optimizer, rate_at)
 
 
-class Plateau(Schedule, name="plateau"):
+class Plateau(Schedule, name="plateau", also=("reduce_on_plateau", "adaptive")):
     """Multiply the learning rate by `factor` when the loss has not fallen for `patience` epochs.
 
     Parameters

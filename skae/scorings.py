@@ -266,7 +266,7 @@ class Whitened(_MahalanobisBase, name="whitened"):
         return residuals.residual
 
 
-class Reconstruction(Scoring, name="reconstruction"):
+class Reconstruction(Scoring, name="reconstruction", also=("mse", "reconstruction_error")):
     """The reconstruction loss of a row, which is the score of most autoencoder detectors.
 
     Examples

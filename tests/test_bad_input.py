@@ -4,19 +4,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
-from skae.architectures import Convolutional, Dense, Recurrent
-from skae.corruptions import Masking, ResidualNoise
-from skae.losses import CategoricalCrossEntropy, Huber
+from skae.architectures import Architecture, Convolutional, Dense, Recurrent
+from skae.corruptions import Corruption, Masking, ResidualNoise
+from skae.losses import CategoricalCrossEntropy, Huber, Loss
 from skae.metrics import explained_variance, explained_variance_scorer, reconstruction_error
-from skae.optimizers import SGD, Adam
+from skae.optimizers import SGD, Adam, Optimizer
 from skae.penalties import MMD, Penalty, Sparse, Variational
-from skae.schedules import OneCycle, Plateau, Step
-from skae.scorings import Mahalanobis
+from skae.schedules import OneCycle, Plateau, Schedule, Step
+from skae.scorings import Mahalanobis, Scoring
 
 
 def fit(X, **params):
@@ -78,6 +79,83 @@ def test_a_bad_parameter_of_the_detector_is_named(name, value, iris):
     with pytest.raises(ValueError, match=f"'{name}' parameter.*must") as caught:
         AutoencoderAnomalyDetector(**{name: value}).fit(iris)
     assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("loss", "mse", "squared_error"),
+        ("loss", "L1Loss", "absolute_error"),
+        ("loss", "mean_squared_error", "squared_error"),
+        ("loss", "squared_eror", "squared_error"),
+        ("optimizer", "Adam", "adam"),
+        ("optimizer", "RMSProp", "rmsprop"),
+        ("schedule", "OneCycleLR", "one_cycle"),
+        ("schedule", "CosineAnnealingLR", "cosine"),
+        ("architecture", "cnn", "convolutional"),
+        ("architecture", "lstm", "recurrent"),
+        ("architecture", "MLP", "dense"),
+        ("penalty", "VAE", "variational"),
+        ("corruption", "dropout", "masking"),
+        ("activation", "LeakyReLU", "leaky_relu"),
+        ("activation", "logistic", "sigmoid"),
+    ],
+)
+def test_other_spellings_of_a_name_are_understood_by_the_error(name, value, meant, iris):
+    for model in (AutoencoderTransformer(), AutoencoderAnomalyDetector()):
+        with pytest.raises(
+            ValueError, match=f"'{name}' parameter of {type(model).__name__}.*"
+        ) as e:
+            model.set_params(**{name: value}).fit(iris)
+        assert str(e.value).endswith(f"Got {value!r} instead. Did you mean {meant!r}?")
+
+
+def test_nothing_is_suggested_for_what_is_like_no_name(iris):
+    for params in (
+        {"loss": "anything"},
+        {"optimizer": 3},
+        {"max_iter": "adam"},
+        {"init": "kaiming"},
+    ):
+        with pytest.raises(ValueError, match=r"instead\.$"):
+            fit(iris, **params)
+
+
+def test_every_other_spelling_is_a_name_of_one_strategy():
+    for kind in (Architecture, Corruption, Loss, Optimizer, Penalty, Schedule, Scoring):
+        assert set(kind.spellings.values()) <= set(kind.registry)
+        assert set(kind.spellings).isdisjoint(kind.registry)
+
+
+@pytest.mark.parametrize("estimator", [AutoencoderTransformer, AutoencoderAnomalyDetector])
+def test_a_misspelt_parameter_names_the_class(estimator):
+    with pytest.raises(TypeError, match=f"{estimator.__name__}.*'n_componets'"):
+        estimator(n_componets=2)
+    with pytest.raises(ValueError, match=f"'n_componets' for estimator {estimator.__name__}"):
+        estimator().set_params(n_componets=2)
+
+
+def test_an_instance_of_a_module_says_what_to_pass(iris):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encode, self.decode = nn.Linear(4, 2), nn.Linear(2, 4)
+
+    message = r"pass its class, Net, or a pair of modules \(encoder, decoder\)"
+    with pytest.raises(ValueError, match=message):
+        fit(iris, architecture=Net())
+    # what it says works
+    for architecture in (Net, (nn.Linear(4, 2), nn.Linear(2, 4))):
+        assert fit(iris, architecture=architecture).transform(iris).shape == (150, 2)
+
+
+@pytest.mark.parametrize("architecture", ["convolutional", "recurrent"])
+def test_a_flat_table_is_a_series_and_said_to_be(architecture, iris):
+    message = r"a series of 4 steps of one value. Pass input_shape=\(4,\)"
+    with pytest.warns(UserWarning, match=message):
+        model = fit(iris, architecture=architecture)
+    same = fit(iris, architecture=architecture, input_shape=(4,))
+    assert_array_equal(model.transform(iris), same.transform(iris))
 
 
 @pytest.mark.parametrize("fraction", [0, 1.1, "half"])

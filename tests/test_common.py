@@ -20,6 +20,9 @@ from skae.penalties import PENALTIES
 from skae.schedules import SCHEDULES
 from skae.scorings import SCORINGS
 
+# scikit-learn's checks have flat tables only.
+pytestmark = pytest.mark.filterwarnings("ignore:architecture=.* takes each row for a series")
+
 
 class Net(nn.Module):
     """A module of a user's own."""

@@ -237,9 +237,9 @@ def test_the_version_is_one():
 def readme_figures():
     """Return the figures of the README's table, from the committed result files."""
     results = ROOT / "benchmarks/results"
-    speed, memory, anomaly, calibration, reconstruction = (
-        load_results(results / name)[0]
-        for name in ("speed", "memory", "anomaly", "calibration", "reconstruction")
+    names = ("speed", "memory", "anomaly", "calibration", "reconstruction", "never_worse")
+    speed, memory, anomaly, calibration, reconstruction, worse = (
+        load_results(results / name)[0] for name in names
     )
 
     def between(part, peer, over):
@@ -267,8 +267,13 @@ def readme_figures():
         for row in calibration
         if (row["set"], row["peer"], row["alpha"]) == ("ionosphere (mlbench)", "skae", 0.01)
     ]
+    ratios = np.array([row["ratio_to_pca"] for row in worse])
+    far = np.mean([row["rows_at_3"] > 1.1 for row in worse])
     beyond = {part: medians(memory, part, "beyond_mb") for part in ("patches", "memory_map")}
     return [
+        f"{100 * np.mean(ratios > 1.01):.1f} % of {len(worse)} tables above 1.01 times",
+        f"{np.exp(np.log(ratios).mean()):.2f} times it in the mean",
+        f"{100 * far:.1f} % of the tables are above 1.1 times",
         f"{seconds['skae']:.1f} s",
         f"{mean(anomaly, 'roc_auc', 'EllipticEnvelope'):.3f}, skae "
         f"{mean(anomaly, 'roc_auc', 'skae'):.3f}",

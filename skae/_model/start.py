@@ -1,5 +1,6 @@
 """PCA: its loadings, the autoencoder that starts as it, and the variances that are explained."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -332,6 +333,13 @@ def start(rows, settings, missing, limit, generator):
         linear = random_start(rows.n_features, n_components, generator)
     penalty, loss = settings.penalty, settings.loss
     shape = tuple(settings.input_shape or (rows.X.shape[1],))
+    if settings.input_shape is None and architecture.series and loss.preparation.is_identity:
+        warnings.warn(
+            f"architecture={settings.params['architecture']!r} takes each row for a series of "
+            f"{shape[0]} steps of one value. Pass input_shape={shape} if it is one, or the shape "
+            "that a sample has.",
+            stacklevel=2,
+        )
     plan = Plan(
         loss.preparation.net_shape(shape),
         n_components,

@@ -3,24 +3,33 @@
 Losses, optimizers, schedules, corruptions, penalties, architectures and scorings are strategies.
 """
 
+import re
+from contextlib import contextmanager
+from difflib import get_close_matches
 from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from torch import nn
 
-from .sklearn import StrOptions
+from .sklearn import InvalidParameterError, StrOptions
+
+# How alike two spellings of a name are, from 0 to 1.
+_ALIKE = 0.7
 
 
 class RegistryOptions(StrOptions):
     """A parameter constraint that accepts the names in a registry.
 
     The registry is read whenever a parameter is checked. Strategies that a user registers after the
-    estimator's class was defined are therefore accepted, too.
+    estimator's class was defined are therefore accepted, too. `spellings` are names that other
+    libraries use, and the names in the registry that they stand for.
     """
 
-    def __init__(self, registry):
+    def __init__(self, registry, spellings):
         super().__init__(set(registry))
         self.registry = registry
+        self.spellings = spellings
 
     def is_satisfied_by(self, val):
         return isinstance(val, str) and val in self.registry
@@ -28,31 +37,63 @@ class RegistryOptions(StrOptions):
     def __str__(self):
         return f"a str among {{{', '.join(map(repr, sorted(self.registry)))}}}"
 
+    def hint(self, val):
+        """Return a sentence about what a value that is refused may have meant, or nothing."""
+        if isinstance(val, nn.Module):
+            kind = type(val).__name__
+            return (
+                f" A module is built anew for each fit: pass its class, {kind}, or a pair of "
+                "modules (encoder, decoder), which are copied."
+            )
+        names = {_bare(name): name for name in self.registry}
+        names |= {_bare(other): name for other, name in self.spellings.items()}
+        found = get_close_matches(_bare(str(val)), names, 1, _ALIKE)
+        return f" Did you mean {names[found[0]]!r}?" if found else ""
+
+
+def _bare(name):
+    return re.sub(r"[\W_]|(loss|lr)$", "", name.lower())
+
+
+@contextmanager
+def suggesting(estimator):
+    """Say what may have been meant where a parameter of an estimator is refused."""
+    try:
+        yield
+    except InvalidParameterError as error:
+        for name, options in estimator._parameter_constraints.items():
+            if f"The {name!r} parameter" in str(error) and isinstance(options[0], RegistryOptions):
+                raise type(error)(f"{error}{options[0].hint(getattr(estimator, name))}") from None
+        raise
+
 
 class Strategy(BaseEstimator):
     """Base class of the kinds of strategies.
 
     A direct subclass, such as `Loss`, is a kind of strategy. It has a ``registry``, and it declares
     everything that estimators ask about strategies of this kind as class attributes with default
-    values. A subclass of a kind that is declared with ``name=...`` enters the registry of the kind.
-    The estimators' parameter constraints, the common tests and the tables of the documentation are
-    made from the registries.
+    values. A subclass of a kind that is declared with ``name=...`` enters the registry of the kind;
+    ``also=(...)`` are names that other libraries have for it, which errors suggest. The estimators'
+    parameter constraints, the common tests and the tables of the documentation are made from the
+    registries.
     """
 
     _parameter_constraints: dict = {}
     registry: dict
+    spellings: dict
 
-    def __init_subclass__(cls, name=None, **kwargs):
+    def __init_subclass__(cls, name=None, also=(), **kwargs):
         super().__init_subclass__(**kwargs)
         if Strategy in cls.__bases__:
-            cls.registry = {}
+            cls.registry, cls.spellings = {}, {}
         elif name is not None:
             cls.registry[name] = cls
+            cls.spellings.update(dict.fromkeys(also, name))
 
 
 def constraints(kind):
     """Return the parameter constraints that accept a strategy of a kind, by name or object."""
-    return [RegistryOptions(kind.registry), kind]
+    return [RegistryOptions(kind.registry, kind.spellings), kind]
 
 
 def declared(kind, value):

@@ -2,7 +2,12 @@
 
 from sklearn.base import _fit_context
 from sklearn.decomposition._pca import _infer_dimension
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
 from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -21,6 +26,7 @@ except ImportError:
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
+    "InvalidParameterError",
     "Options",
     "StrOptions",
     "_check_sample_weight",

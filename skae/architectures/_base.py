@@ -323,6 +323,8 @@ class Architecture(Strategy):
         It is then seeded and restored afterwards, and only one thread trains at a time.
     padded : bool, default=False
         Whether the encoder takes sequences that are padded with NaN at their ends.
+    series : bool, default=False
+        Whether the features are neighbours, so that a row without an ``input_shape`` is a series.
     tied : bool, default=False
         Whether the linear decoder is the transpose of the linear encoder.
     """
@@ -333,6 +335,7 @@ class Architecture(Strategy):
     zeroes = False
     draws = True
     padded = False
+    series = False
     tied = False
 
     def build(self, plan):

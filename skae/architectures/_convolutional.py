@@ -16,7 +16,7 @@ _NORMS = {1: BatchNorm1d, 2: BatchNorm2d}
 _PADS = {1: nn.ZeroPad1d, 2: nn.ZeroPad2d}
 
 
-class Convolutional(Architecture, name="convolutional"):
+class Convolutional(Architecture, name="convolutional", also=("cnn", "conv", "conv1d", "conv2d")):
     """Strided convolutions from a sample to its code, and transposed convolutions back.
 
     Each entry of ``hidden_layer_sizes`` is the number of channels of a stage. A linear layer maps
@@ -63,6 +63,7 @@ class Convolutional(Architecture, name="convolutional"):
     default_sizes = (16, 32, 64)
     rate = 0.4
     zeroes = True
+    series = True
     draws = False
     _parameter_constraints: dict = {
         "kernel_size": [Interval(Integral, 1, None, closed="left")],

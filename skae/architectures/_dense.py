@@ -14,7 +14,7 @@ from ._layers import BatchNorm1d, Dropout
 NORMS = {"batch": BatchNorm1d, "layer": nn.LayerNorm}
 
 
-class Dense(Architecture, name="dense"):
+class Dense(Architecture, name="dense", also=("mlp", "linear", "fully_connected", "feedforward")):
     """Fully connected layers with the chosen activation between them.
 
     Parameters

@@ -53,7 +53,7 @@ class _Decoder(nn.Module):
         return self.last(x)
 
 
-class Recurrent(Architecture, name="recurrent"):
+class Recurrent(Architecture, name="recurrent", also=("rnn", "lstm", "gru")):
     """Recurrent layers from a sequence to its code, a vector, and back to a sequence.
 
     The encoder computes the code from the last states of its last layer. The decoder gets the code
@@ -99,6 +99,7 @@ class Recurrent(Architecture, name="recurrent"):
 
     default_sizes = (64,)
     zeroes = True
+    series = True
     draws = False
     padded = True
     _parameter_constraints: dict = {

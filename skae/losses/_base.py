@@ -275,7 +275,7 @@ class Loss(Strategy):
         return ~torch.isnan(x.unflatten(1, (-1, self.preparation.entry_width))[..., 0])
 
 
-class SquaredError(Likelihood, Loss, name="squared_error"):
+class SquaredError(Likelihood, Loss, name="squared_error", also=("mse", "l2")):
     """Squared error, PCA's own loss.
 
     Examples
@@ -294,7 +294,7 @@ class SquaredError(Likelihood, Loss, name="squared_error"):
         return -self.per_entry(eta, x) / (2 * noise) - 0.5 * math.log(2 * math.pi * noise)
 
 
-class AbsoluteError(Likelihood, Loss, name="absolute_error"):
+class AbsoluteError(Likelihood, Loss, name="absolute_error", also=("mae", "l1")):
     """Absolute error: the median of a feature rather than its mean; robust to outlying entries.
 
     Examples
@@ -313,7 +313,7 @@ class AbsoluteError(Likelihood, Loss, name="absolute_error"):
         return -self.per_entry(eta, x) / noise - math.log(2 * noise)
 
 
-class Huber(Loss, name="huber"):
+class Huber(Loss, name="huber", also=("smooth_l1",)):
     """Squared error near zero and absolute error beyond `delta`.
 
     Parameters

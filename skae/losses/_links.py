@@ -46,7 +46,9 @@ def log_above(mu, mean):
     return torch.log(torch.maximum(mu, 0.01 * mean + torch.finfo(mu.dtype).tiny))
 
 
-class BinaryCrossEntropy(Likelihood, Loss, name="binary_cross_entropy"):
+class BinaryCrossEntropy(
+    Likelihood, Loss, name="binary_cross_entropy", also=("bce", "log_loss", "bce_with_logits")
+):
     """Cross-entropy of values in [0, 1], with the logit link.
 
     Parameters
@@ -100,7 +102,7 @@ class BinaryCrossEntropy(Likelihood, Loss, name="binary_cross_entropy"):
         return functional.binary_cross_entropy_with_logits(eta, target, reduction="none")
 
 
-class Poisson(Likelihood, Loss, name="poisson"):
+class Poisson(Likelihood, Loss, name="poisson", also=("poisson_nll",)):
     """Half the Poisson deviance of counts, with the log link.
 
     Notes
@@ -259,7 +261,9 @@ class _Indicators(Preparation):
         return positions
 
 
-class CategoricalCrossEntropy(Likelihood, Loss, name="categorical_cross_entropy"):
+class CategoricalCrossEntropy(
+    Likelihood, Loss, name="categorical_cross_entropy", also=("cross_entropy", "nll")
+):
     """Cross-entropy of tokens, with the softmax link at each position.
 
     X holds one token a column: any distinct numbers, such as the ids of words. The net sees each as

@@ -65,7 +65,7 @@ class Sparse(Penalty, name="sparse"):
         return {"sparsity": self.weight * batch.module.start_loss * term}
 
 
-class Contractive(Penalty, name="contractive"):
+class Contractive(Penalty, name="contractive", also=("cae",)):
     """A small change of a sample changes its code only a little.
 
     The penalty is the squared Frobenius norm of the Jacobian of the encoder, divided by the number
@@ -167,7 +167,7 @@ def _exact_squared_norm(x, layers, E, scale):
     return norm / k
 
 
-class Ordered(Penalty, name="ordered"):
+class Ordered(Penalty, name="ordered", also=("nested_dropout", "matryoshka")):
     """The first j components of a code are a good code with j components, for every j.
 
     This is nested dropout. In each training step some rows keep only their first j components,

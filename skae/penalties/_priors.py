@@ -18,7 +18,7 @@ _MIN_VARIANCE = 1e-4
 _KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class Variational(Penalty, name="variational"):
+class Variational(Penalty, name="variational", also=("vae", "beta_vae", "kl", "kld")):
     """The variational autoencoder: the code of a row is a normal distribution near the prior.
 
     The encoder returns a mean and a log variance for each component. In training, a code is drawn
@@ -122,7 +122,7 @@ class _Critic(nn.Sequential):
         return _Adam(self.parameters(), self.learning_rate, betas=(0.5, 0.9))
 
 
-class Adversarial(Penalty, name="adversarial"):
+class Adversarial(Penalty, name="adversarial", also=("aae", "gan")):
     """The adversarial autoencoder: a critic cannot distinguish the codes from draws of the prior.
 
     The critic is a second, small net. The prior is a normal distribution with the standard
@@ -187,7 +187,7 @@ class Adversarial(Penalty, name="adversarial"):
         return (functional.softplus(critic(u)) + functional.softplus(-critic(drawn))).mean()
 
 
-class MMD(Penalty, name="mmd"):
+class MMD(Penalty, name="mmd", also=("wae", "info_vae")):
     """The Wasserstein autoencoder (WAE-MMD): the codes are distributed like the prior.
 
     The term is the squared maximum mean discrepancy between the codes of a batch and as many draws
