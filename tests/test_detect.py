@@ -40,6 +40,13 @@ def test_the_most_unusual_rows_and_their_features(wine_file, tmp_path, capsys):
     assert_allclose(contributions.sum(axis=1), table.score)
 
 
+def test_no_row_is_flagged_where_all_are_clean(wine_file, tmp_path, capsys):
+    out = tmp_path / "a.csv"
+    assert main(["detect", str(wine_file), "--contamination", "0", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("0 of 178 rows")
+    assert (pd.read_csv(out).label == 1).all()
+
+
 def test_without_explain_there_are_no_contributions(wine_file, tmp_path, capsys):
     out = tmp_path / "anomalies.csv"
     assert main(["detect", str(wine_file), "--out", str(out)]) == 0

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss, mean_poisson_deviance
 from torch import nn
 
@@ -16,6 +17,7 @@ from skae import AutoencoderTransformer
 from skae._data.rows import Standardization
 from skae._model.autoencoder import AutoencoderModule
 from skae.losses import LOSSES, BinaryCrossEntropy, Huber, Likelihood, Loss
+from skae.metrics import explained_variance_scorer
 
 RNG = np.random.default_rng(0)
 ETA = RNG.normal(size=(6, 5))
@@ -332,6 +334,39 @@ def test_a_loss_from_outside_takes_a_class(iris):
     model = AutoencoderTransformer(1, loss=LogCosh(), max_iter=50, random_state=0).fit(iris)
     assert model.loss_ < model.history_[0]["valid_loss"]
     assert "LogCosh" not in LOSSES
+
+
+class Shifted(Loss):
+    """The squared error less a thousand."""
+
+    def per_sample(self, eta, x):
+        return (eta - x).square().mean(1) - 1000
+
+
+@pytest.mark.parametrize("penalty", [None, "mmd"])
+def test_a_loss_below_zero_is_trained_as_any_other(digits, penalty):
+    train, test = digits[:300], digits[300:]
+    params = {"max_iter": 20, "penalty": penalty, "random_state": 0}
+    model = AutoencoderTransformer(4, loss=Shifted(), **params).fit(train)
+    assert model.best_iter_ > 0
+    assert model.loss_ < model.history_[0]["valid_loss"] < -100
+    assert model.score(test) > explained_variance_scorer(PCA(4).fit(train), test)
+    if penalty is None:
+        # without held-out rows only its gradient counts, which is the squared error's
+        params["early_stopping"] = False
+        model, same = (
+            AutoencoderTransformer(4, loss=loss, **params).fit(train)
+            for loss in (Shifted(), "squared_error")
+        )
+        assert_allclose(model.reconstruct(test), same.reconstruct(test), rtol=1e-4, atol=1e-4)
+
+
+def test_a_rise_of_a_loss_below_zero_is_a_divergence(iris):
+    message = "The training diverged.* Lower learning_rate"
+    with pytest.raises(ValueError, match=message):
+        AutoencoderTransformer(
+            1, loss=Shifted(), learning_rate=1e6, gradient_clip=None, max_iter=5, optimizer="sgd"
+        ).fit(iris)
 
 
 def test_the_paths_are_joined_in_the_loss_s_terms():

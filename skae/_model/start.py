@@ -388,4 +388,4 @@ def _measure_units(module, rows, missing, pca):
     )
     # 1 is the error of the mean, by the scale.
     module.noise.fill_(max(error, _LEAST_FRACTION))
-    module.start_loss.fill_(max(loss, _LEAST_FRACTION * of_mean))
+    module.start_loss.fill_(max(abs(loss), _LEAST_FRACTION * abs(of_mean)))

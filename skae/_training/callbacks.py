@@ -21,7 +21,7 @@ _DECAY = 0.98
 # In the running mean of all steps of a stream step t weighs about t**_POWER: three fifths of the
 # mean are the last tenth of the steps.
 _POWER = 8
-# A loss a thousand times the start's is no noise: PCA's own loss is at most about one.
+# A rise by a thousand times the start's loss is no noise: PCA's own loss is at most about one.
 _DIVERGED = 1e3
 # The level of the two tests that a gain over the start must pass. It falls with the number of rows
 # below this many, whose own spread says little of heavy tails.
@@ -280,7 +280,8 @@ class BestEpoch(Callback):
 
     def _check(self, net, row):
         start = self.start_["train_loss"]
-        if not row["train_loss"] <= _DIVERGED * (1 + start):
+        # The losses of a user's own may be negative.
+        if not row["train_loss"] - start <= _DIVERGED * (1 + abs(start)):
             raise _diverged(net, "loss", row["train_loss"], row["epoch"])
 
     def on_train_end(self, net, **kwargs):
