@@ -69,6 +69,8 @@ _PARTS = (
 
 # A row may count so often; larger weights, and very small ones, can only be relative.
 _MOST_OFTEN = 1e9
+# Rows may weigh so little, and be as many standard deviations away, that float32 has no squares.
+_LEAST_WEIGHT, _FARTHEST = 1e-30, 1e15
 
 # What both estimators take. The detector adds its own.
 PARAMETER_CONSTRAINTS: dict = {
@@ -296,6 +298,10 @@ def fit_autoencoder(
                 stream = copy.copy(stream) if same else stream.untrained()
             rows = Rows(X, index, weight, model.loss.preparation, model.standardization)
             missing = 1.0 if model.architecture.padded else rows.missing
+        if (previous and not one_pass) or (
+            weight is not None and weight.min() < _LEAST_WEIGHT * weight.sum()
+        ):
+            _check_distances(rows)
         if target is not None:
             rows.clean = _clean_rows(target, rows, model.loss)
         if settings.corruption is not None and not (previous and one_pass):
@@ -380,6 +386,18 @@ def new_generator(params):
     if seed is not None:
         seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
     return np.random.default_rng(first_seed(params, seed) if params.distributed else seed)
+
+
+def _check_distances(rows):
+    """Check that float32 has the squares of rows that the scale is not about."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        farthest = np.abs(rows.extremes()).max()
+    if not farthest < _FARTHEST:
+        raise ValueError(
+            f"X has rows that are {farthest:.2g} times as far from the mean as the others: their "
+            "sample_weight is next to nothing, or they are far from those of the first fit. Leave "
+            "them out, or fit anew with warm_start=False."
+        )
 
 
 def _clean_rows(target, rows, loss):

@@ -43,6 +43,8 @@ from .schedules import Schedule
 
 # A mixture has at most so many normal distributions, each of at least so many codes.
 _MOST_COMPONENTS, _FEWEST_CODES = 10, 20
+# The variance of codes that are all the same, of which a mixture can make no more than one.
+_ALL_THE_SAME = 1e-12
 
 
 def _has_bound(self):
@@ -772,10 +774,12 @@ def _check_count(name, value, least=1):
 
 def _mixture(codes, random):
     """Return a mixture of normal distributions fitted to codes."""
+    spread = codes.var(axis=0).max()
     n_components = max(1, min(_MOST_COMPONENTS, len(codes) // _FEWEST_CODES))
+    if spread < _ALL_THE_SAME:
+        n_components = 1
     with limit_threads(1):
-        # codes that are all the same have no spread to take a fraction of
-        floor = max(1e-6 * codes.var(axis=0).max(), 1e-12)
+        floor = max(1e-6 * spread, _ALL_THE_SAME)
         mixture = GaussianMixture(n_components, reg_covar=floor, random_state=0)
         mixture.fit(codes if len(codes) > 1 else np.repeat(codes, 2, axis=0))
     return mixture.set_params(random_state=random)

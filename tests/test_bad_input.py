@@ -460,3 +460,32 @@ def test_the_last_step_counts(iris):
 def test_a_penalty_on_codes_that_are_all_zero():
     model = fit(np.zeros((20, 3)), penalty="contractive", n_components=5)
     assert model.loss_ == 0
+
+
+def test_rows_that_next_to_no_weight_is_on_may_not_be_anywhere(iris):
+    X, weight = iris.copy(), np.ones(150)
+    X[7], weight[7] = 1e60, 1e-300
+    with pytest.raises(ValueError, match=r"sample_weight is next to nothing.* Leave them out"):
+        AutoencoderTransformer(max_iter=1).fit(X, sample_weight=weight)
+    # nearer ones count next to nothing
+    X[7] = 1e5
+    params = {"max_iter": 20, "early_stopping": False, "random_state": 0}
+    model = AutoencoderTransformer(**params).fit(X, sample_weight=weight)
+    others = np.arange(150) != 7
+    pca = PCA(2).fit(X[others])
+    assert model.score(X[others]) > 0.99 * explained_variance_scorer(pca, X[others])
+
+
+def test_rows_far_from_those_of_the_first_fit_are_named(iris):
+    model = fit(iris, warm_start=True)
+    before = model.transform(iris)
+    with pytest.raises(ValueError, match=r"far from those of the first fit.* warm_start=False"):
+        model.fit(1e40 * iris)
+    assert_array_equal(model.transform(iris), before)
+    assert np.isfinite(model.set_params(warm_start=False).fit(1e40 * iris).transform(iris)).all()
+
+
+def test_the_smallest_numbers_are_codes_of_one_kind():
+    X = np.random.default_rng(0).integers(-4, 5, size=(40, 4)) * 5e-324
+    model = fit(X)
+    assert np.isfinite(model.sample(3, 0)).all()

@@ -108,7 +108,13 @@ def test_multinomial_starts_as_pca_of_the_proportions(digits):
 
 @pytest.mark.parametrize(
     ("load", "n_components"),
-    [(load_iris, 1), (load_iris, 2), (load_wine, 2), (load_wine, 6), (load_digits, 8)],
+    [
+        (load_iris, 1),
+        (load_wine, 2),
+        pytest.param(load_iris, 2, marks=pytest.mark.slow),
+        pytest.param(load_wine, 6, marks=pytest.mark.slow),
+        pytest.param(load_digits, 8, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_default_is_not_worse_than_pca_on_unseen_rows(load, n_components, seed):

@@ -106,6 +106,12 @@ def test_a_penalty_from_outside_takes_one_class(images):
 # -- sparse --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("target", [1e-300, 0.5, 1 - 1e-16])
+def test_any_target_of_the_mean_activation_is_computed_with(target, iris):
+    model = AutoencoderTransformer(2, penalty=Sparse("kl", target=target), max_iter=2).fit(iris)
+    assert np.isfinite([row["train_sparsity"] for row in model.history_]).all()
+
+
 @pytest.mark.parametrize("kind", ["l1", "kl"])
 def test_sparsity_is_that_of_numpy(kind, digits):
     penalty = Sparse(kind, weight=0.7, target=0.3)

@@ -80,7 +80,7 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 630,
-    "_fit.py": 595,
+    "_fit.py": 615,
     "_training/net.py": 510,
     "_transformer.py": 800,
     "_utils/torch.py": 500,

@@ -203,18 +203,18 @@ def test_fits_leave_the_draws_of_another_thread_alone():
 
         def fit(seed):
             model = AutoencoderTransformer(
-                architecture=Dense(dropout=0.2), max_iter=8, random_state=seed
+                architecture=Dense(dropout=0.2), max_iter=3, random_state=seed
             )
             return model.fit(X).components_
 
         X = np.random.default_rng(0).normal(size=(200, 6))
-        alone = [fit(seed) for seed in range(4)]
+        alone = [fit(seed) for seed in range(2)]
         torch.manual_seed(0)
         expected = torch.rand(100_000)
         torch.manual_seed(0)
         found = []
-        with ThreadPoolExecutor(4) as pool:
-            fits = [pool.submit(fit, seed) for seed in range(4)]
+        with ThreadPoolExecutor(2) as pool:
+            fits = [pool.submit(fit, seed) for seed in range(2)]
             while not all(each.done() for each in fits) and len(found) < len(expected):
                 found.append(torch.rand(1))
             together = [each.result() for each in fits]

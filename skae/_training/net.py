@@ -449,8 +449,14 @@ class Net(skorch.NeuralNet):
         batch = rows.some(_ERROR_ROWS).batch(slice(None))
         seen = self.seen(batch["x"], None, None)
         eta = self.module_(seen) if self.gradient_ is None else self.gradient_.output(seen)
-        residual = self.module_.reconstruction(eta) - _target(batch)
-        error = residual.square().nanmean().sqrt().item()
+        squares = (self.module_.reconstruction(eta) - _target(batch)).square()
+        weight = batch.get("sample_weight")
+        if weight is None:
+            error = squares.nanmean().sqrt().item()
+        else:
+            # A row that counts next to nothing may be far from all others.
+            weight = weight[:, None] * ~torch.isnan(squares)
+            error = ((weight * squares.nan_to_num()).sum() / weight.sum()).sqrt().item()
         if math.isnan(error) and torch.isnan(batch["x"]).all():
             error = 0.0  # nothing is there that could be wrong
         self.error_ = error

@@ -1,5 +1,6 @@
 """Penalties on the shape of a code: sparse, contractive and ordered codes."""
 
+import math
 from numbers import Real
 
 import torch
@@ -57,10 +58,9 @@ class Sparse(Penalty, name="sparse"):
         if self.kind == "l1":
             term = size.mean(1)
         else:
-            mean = torch.tanh(size).mean(0)
-            target = torch.full_like(mean, self.target)
-            divergence = target * torch.log(target / mean.clamp(min=1e-6))
-            divergence = divergence + (1 - target) * torch.log((1 - target) / (1 - mean))
+            mean, target = torch.tanh(size).mean(0).clamp(1e-6, 1 - 1e-6), self.target
+            divergence = target * (math.log(target) - mean.log())
+            divergence = divergence + (1 - target) * (math.log1p(-target) - (-mean).log1p())
             term = divergence.mean().expand(len(size))
         return {"sparsity": self.weight * batch.module.start_loss * term}
 
