@@ -70,7 +70,7 @@ _PARTS = (
 # A row may count so often; larger weights, and very small ones, can only be relative.
 _MOST_OFTEN = 1e9
 # Rows may weigh so little, and be as many standard deviations away, that float32 has no squares.
-_LEAST_WEIGHT, _FARTHEST = 1e-30, 1e15
+_LEAST_WEIGHT, _FARTHEST = 1e-20, 1e15
 
 # What both estimators take. The detector adds its own.
 PARAMETER_CONSTRAINTS: dict = {
@@ -338,7 +338,11 @@ def fit_autoencoder(
     if keep_codes:
         with limit_threads(1):
             if n_best > 0 and not one_pass:
-                model.keep_range(rows)
+                corruption, corrupt = settings.corruption, None
+                if corruption is not None and corruption.denoises:
+                    noise = torch.Generator().manual_seed(0)
+                    corrupt = partial(corruption.corrupt, error=net.error_, generator=noise)
+                model.keep_range(rows, corrupt)
             if model.module.range is not None:
                 net.module_.range = copy.deepcopy(model.module.range).to(net.device).float()
             model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))

@@ -10,6 +10,9 @@ from ._utils.sklearn import Interval, StrOptions
 
 __all__ = ["CORRUPTIONS", "Corruption", "Gaussian", "Masking", "ResidualNoise", "SaltAndPepper"]
 
+# By how many standard deviations a value may be beyond the rows: float32 still has its square.
+_FARTHEST = 1e15
+
 
 class Corruption(Strategy):
     """Base class of the corruptions.
@@ -158,7 +161,13 @@ class Masking(Corruption, name="masking", also=("dropout", "mask")):
     def fit(self, n_features, extremes, standardize):
         self.fill_ = np.zeros(n_features)
         if self.fill != "mean":
-            self.fill_ = standardize(np.full((1, n_features), float(self.fill)))[0]
+            with np.errstate(over="ignore"):
+                self.fill_ = standardize(np.full((1, n_features), float(self.fill)))[0]
+            if not np.abs(self.fill_).max() < _FARTHEST:
+                raise ValueError(
+                    f"The 'fill' parameter of Masking must be of the size of X, got {self.fill!r}, "
+                    f"which is {np.abs(self.fill_).max():.2g} times as far from its mean."
+                )
 
     def corrupt(self, x, error, generator):
         mask = _uniform(x, generator) < self.fraction

@@ -151,7 +151,7 @@ def test_an_instance_of_a_module_says_what_to_pass(iris):
 
 @pytest.mark.parametrize("architecture", ["convolutional", "recurrent"])
 def test_a_flat_table_is_a_series_and_said_to_be(architecture, iris):
-    message = r"a series of 4 steps of one value. Pass input_shape=\(4,\)"
+    message = r"a series of 4 steps of one value by .*\. Pass input_shape=\(4,\)"
     with pytest.warns(UserWarning, match=message):
         model = fit(iris, architecture=architecture)
     same = fit(iris, architecture=architecture, input_shape=(4,))
@@ -489,3 +489,11 @@ def test_the_smallest_numbers_are_codes_of_one_kind():
     X = np.random.default_rng(0).integers(-4, 5, size=(40, 4)) * 5e-324
     model = fit(X)
     assert np.isfinite(model.sample(3, 0)).all()
+
+
+def test_a_fill_far_from_all_rows_is_named(iris):
+    with pytest.raises(
+        ValueError, match=r"'fill' parameter of Masking must be .* got 10000000000.0, which is inf"
+    ):
+        fit(1e-300 * iris, corruption=Masking(fill=1e10))
+    assert np.isfinite(fit(iris, corruption=Masking(fill=1e10)).loss_)

@@ -21,7 +21,7 @@ from skae.schedules import SCHEDULES
 from skae.scorings import SCORINGS
 
 # scikit-learn's checks have flat tables only.
-pytestmark = pytest.mark.filterwarnings("ignore:architecture=.* takes each row for a series")
+pytestmark = pytest.mark.filterwarnings("ignore:Without input_shape each row is taken")
 
 
 class Net(nn.Module):

@@ -25,7 +25,7 @@ from skae._utils.sklearn import Interval, Options
 from skae.architectures import Architecture
 
 # Flat tables are what is drawn.
-pytestmark = pytest.mark.filterwarnings("ignore:architecture=.* takes each row for a series")
+pytestmark = pytest.mark.filterwarnings("ignore:Without input_shape each row is taken")
 
 ROWS, FEATURES = [12, *range(8, 41), 5, 3, 2, 1], [4, 5, 6, 7, 8, 3, 2, 1]
 

@@ -226,13 +226,22 @@ class Autoencoder:
     # -- what is known of the training rows ------------------------------------------------------
 
     @torch.no_grad()
-    def keep_range(self, rows):
-        """Let the net go on as its PCA start beyond these training rows, where it has one."""
+    def keep_range(self, rows, corrupt=None):
+        """Let the net go on as its PCA start beyond these training rows, where it has one.
+
+        A net that denoises has seen them as `corrupt` returns them as well.
+        """
         if self.loadings is None:
             return
-        blocks = (torch.from_numpy(rows.array(part).astype(np.float64)) for part in rows.blocks())
-        completed = (self.module.complete(x) for x in blocks)
-        self.module.range = TrainingRange.of(self.module, self.loadings, completed)
+
+        def seen():
+            for part in rows.blocks():
+                x = self.module.complete(torch.from_numpy(rows.array(part).astype(np.float64)))
+                yield x
+                if corrupt is not None:
+                    yield corrupt(x)
+
+        self.module.range = TrainingRange.of(self.module, self.loadings, seen())
 
     def keep_codes(self, x):
         """Keep what `components`, samples and likelihoods need of standardized training rows."""

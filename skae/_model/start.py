@@ -335,9 +335,9 @@ def start(rows, settings, missing, limit, generator):
     shape = tuple(settings.input_shape or (rows.X.shape[1],))
     if settings.input_shape is None and architecture.series and loss.preparation.is_identity:
         warnings.warn(
-            f"architecture={settings.params['architecture']!r} takes each row for a series of "
-            f"{shape[0]} steps of one value. Pass input_shape={shape} if it is one, or the shape "
-            "that a sample has.",
+            f"Without input_shape each row is taken for a series of {shape[0]} steps of one value "
+            f"by architecture={settings.params['architecture']!r}. Pass input_shape={shape} if it "
+            "is one, or the shape that a sample has.",
             stacklevel=2,
         )
     plan = Plan(
