@@ -30,6 +30,8 @@ _MIN_EIGENVALUE = 1e-12
 # Standard deviations up to this fraction of the typical one are none: their squares' inverses
 # would not fit in a float64.
 _MIN_DEVIATION = 1e-60
+# Values are clipped here, in standard deviations, so that sums of their fourth powers are numbers.
+_LARGEST = 1e70
 
 
 @dataclass
@@ -136,7 +138,7 @@ class _MahalanobisBase(Scoring):
     def fit(self, residuals, weight):
         features = self._features(residuals).numpy()
         scale = _scale_of(features, weight)
-        features = features / scale
+        features = np.clip(features / scale, -_LARGEST, _LARGEST)
         nearest = np.ones(len(features), dtype=bool)
         for step in range(_MAX_STEPS):
             rows, counts = features[nearest], weight[nearest]

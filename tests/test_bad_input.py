@@ -492,8 +492,13 @@ def test_the_smallest_numbers_are_codes_of_one_kind():
 
 
 def test_a_fill_far_from_all_rows_is_named(iris):
-    with pytest.raises(
-        ValueError, match=r"'fill' parameter of Masking must be .* got 10000000000.0, which is inf"
-    ):
+    with pytest.raises(ValueError, match=r"'fill' parameter of Masking must be .* which is inf"):
         fit(1e-300 * iris, corruption=Masking(fill=1e10))
-    assert np.isfinite(fit(iris, corruption=Masking(fill=1e10)).loss_)
+    assert np.isfinite(fit(iris, corruption=Masking(fill=10.0)).loss_)
+
+
+def test_nearly_all_the_weight_may_be_on_one_row():
+    X = 1e155 * np.eye(4)[[3, 2, 2, 1, 1, 0, 0, 0, 0, 3, 2, 3]]
+    weight = 10.0 ** np.array([38, -92, 62, 46, -64, 22, 0, -95, 85, 43, -38, -97])
+    model = AutoencoderAnomalyDetector(hidden_layer_sizes=(6,), max_iter=1, random_state=0)
+    assert np.isfinite(model.fit(X, sample_weight=weight).score_samples(X)).all()
