@@ -125,7 +125,7 @@ def leaves(value, seen):
         {"loss": Huber(), "optimizer": SGD(momentum=0.5)},
         *({"penalty": name} for name in PENALTIES),
         *({"corruption": name} for name in CORRUPTIONS),
-        *({"architecture": name} for name in ARCHITECTURES),
+        *({"architecture": name, "input_shape": (4,)} for name in ARCHITECTURES),
         {"loss": "categorical_cross_entropy"},
     ],
     ids=str,
