@@ -449,14 +449,14 @@ class Net(skorch.NeuralNet):
         batch = rows.some(_ERROR_ROWS).batch(slice(None))
         seen = self.seen(batch["x"], None, None)
         eta = self.module_(seen) if self.gradient_ is None else self.gradient_.output(seen)
-        squares = (self.module_.reconstruction(eta) - _target(batch)).square()
-        weight = batch.get("sample_weight")
-        if weight is None:
-            error = squares.nanmean().sqrt().item()
-        else:
+        target = _target(batch)
+        squares = (self.module_.reconstruction(eta) - target).square()
+        if "sample_weight" in batch:
             # A row that counts next to nothing may be far from all others.
-            weight = weight[:, None] * ~torch.isnan(squares)
-            error = ((weight * squares.nan_to_num()).sum() / weight.sum()).sqrt().item()
+            seen = ~torch.isnan(target)
+            weight = batch["sample_weight"][:, None] * seen
+            squares = squares * (weight * (seen.sum() / weight.sum()))
+        error = squares.nanmean().sqrt().item()
         if math.isnan(error) and torch.isnan(batch["x"]).all():
             error = 0.0  # nothing is there that could be wrong
         self.error_ = error

@@ -92,7 +92,9 @@ class Recurrent(Architecture, name="recurrent", also=("rnn", "lstm", "gru")):
     >>> steps = np.arange(20)
     >>> X = np.sin(np.random.default_rng(0).uniform(0.2, 1.0, (100, 1)) * steps)
     >>> X[:50, 15:] = np.nan  # shorter sequences
-    >>> model = AutoencoderTransformer(2, architecture="recurrent", max_iter=2, random_state=0)
+    >>> model = AutoencoderTransformer(
+    ...     2, architecture="recurrent", input_shape=(20,), max_iter=2, random_state=0
+    ... )
     >>> model.fit_transform(X).shape
     (100, 2)
     """
