@@ -453,9 +453,9 @@ class Net(skorch.NeuralNet):
         squares = (self.module_.reconstruction(eta) - target).square()
         if "sample_weight" in batch:
             # A row that counts next to nothing may be far from all others.
-            seen = ~torch.isnan(target)
-            weight = batch["sample_weight"][:, None] * seen
-            squares = squares * (weight * (seen.sum() / weight.sum()))
+            observed = ~torch.isnan(target)
+            weight = batch["sample_weight"][:, None] * observed
+            squares = squares * (weight * (observed.sum() / weight.sum()))
         error = squares.nanmean().sqrt().item()
         if math.isnan(error) and torch.isnan(batch["x"]).all():
             error = 0.0  # nothing is there that could be wrong
