@@ -5,6 +5,8 @@ import os
 import sys
 
 from .datasets import ADBENCH
+from .detectors import DETECTORS
+from .labelled import SETTINGS, oddbench
 from .run import merge, run, table
 from .tasks import TASKS
 
@@ -15,6 +17,9 @@ def main(argv=None):
     parser.add_argument("--sets", nargs="+", metavar="SET", help="data sets (default: the task's)")
     parser.add_argument("--seeds", type=int, help="number of splits (default: the task's)")
     parser.add_argument("--adbench", metavar="DIR", help="folder of the ADBench files")
+    parser.add_argument("--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly")
+    parser.add_argument("--setting", choices=SETTINGS, help="of anomaly (default: both)")
+    parser.add_argument("--peers", nargs="+", choices=DETECTORS, help="of anomaly (default: all)")
     parser.add_argument(
         "--out", help="result files without ending (default benchmarks/results/TASK)"
     )
@@ -24,6 +29,18 @@ def main(argv=None):
     parser.add_argument("--merge", nargs="+", metavar="PART", help="join result files instead")
     args = parser.parse_args(argv)
     task = TASKS[args.task]
+    options = {}
+    if args.setting:
+        options["settings"] = [args.setting]
+    if args.peers:
+        options["peers"] = args.peers
+    if args.task != "anomaly" and (options or args.oddbench):
+        parser.error("--oddbench, --setting and --peers are options of anomaly")
+    if args.oddbench:
+        try:
+            task.sets.update(oddbench(args.oddbench))
+        except ValueError as error:
+            parser.error(str(error))
     unknown = [name for name in args.sets or () if name not in task.sets]
     if unknown:
         parser.error(f"no set {', '.join(unknown)} in {args.task}: {', '.join(task.sets)}")
@@ -40,6 +57,7 @@ def main(argv=None):
                 args.seeds or task.n_seeds,
                 out,
                 args.resume,
+                **options,
             )
     except (OSError, ValueError) as error:
         parser.error(str(error))

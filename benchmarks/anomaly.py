@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from .datasets import Unavailable
 from .detectors import DETECTORS
-from .labelled import LABELLED
+from .labelled import LABELLED, SETTINGS
 
+# Those of a folder that a user names are added.
+SETS = dict(LABELLED)
 MOST_ROWS = 10_000
 ALPHAS = (0.01, 0.05, 0.1)
 
@@ -30,23 +31,16 @@ def _installed(detectors, name, leave_out):
     return found
 
 
-def _is_there(name):
+def _missing(name):
+    """Return why a set is not there, or None."""
+    twin = SETS[name].twin
+    if twin is not None and _missing(twin) is None:
+        return f"the same rows as {twin}"
     try:
-        LABELLED[name].load()
-    except Unavailable:
-        return False
-    return True
-
-
-def _load(name, leave_out):
-    twin = LABELLED[name].twin
-    try:
-        if twin is not None and _is_there(twin):
-            raise Unavailable(f"the same rows as {twin}")
-        return LABELLED[name].load()
+        SETS[name].load()
     except Unavailable as reason:
-        leave_out(name, "every peer", str(reason))
-        return None, None
+        return str(reason)
+    return None
 
 
 def _fit(detector, train, contamination, seed):
@@ -62,12 +56,14 @@ def _fit(detector, train, contamination, seed):
 
 
 def _tables(names, detectors, leave_out):
-    """Yield each set that is there, its rows and labels, and the detectors that are installed."""
+    """Yield each set that is there, and the detectors that are installed."""
     _warm_up(detectors)
     for name in names:
-        X, y = _load(name, leave_out)
-        if X is not None:
-            yield name, X, y, _installed(detectors, name, leave_out)
+        why = _missing(name)
+        if why is None:
+            yield name, SETS[name], _installed(detectors, name, leave_out)
+        else:
+            leave_out(name, "every peer", why)
 
 
 def _warm_up(detectors):
@@ -78,7 +74,7 @@ def _warm_up(detectors):
             _fit(detector, X, None, 0)
 
 
-def anomaly(names, n_seeds, done, leave_out) -> Iterator[dict]:
+def anomaly(names, n_seeds, done, leave_out, settings=SETTINGS, peers=None) -> Iterator[dict]:
     """Yield the ranking quality of every detector for each set and seed.
 
     Parameters
@@ -90,35 +86,50 @@ def anomaly(names, n_seeds, done, leave_out) -> Iterator[dict]:
         Keys of the rows that are there already.
     leave_out : callable
         Told of each detector that is not run on a set, and why.
+    settings : sequence of str
+        Whether the rows to fit have anomalies among them ("contaminated") or not ("clean").
+    peers : sequence of str or None
+        The detectors; None is all.
     """
-    for name, X, y, detectors in _tables(names, DETECTORS, leave_out):
+    chosen = DETECTORS
+    if peers is not None:
+        chosen = {title: DETECTORS[title] for title in peers}
+        for title in DETECTORS:
+            if title not in chosen:
+                leave_out("every set", title, "not asked for")
+    for name, labelled, detectors in _tables(names, chosen, leave_out):
         for seed in range(n_seeds):
-            rows, labels = X, y
-            if len(X) > MOST_ROWS:
-                rows, _, labels, _ = train_test_split(
-                    X, y, train_size=MOST_ROWS, stratify=y, random_state=seed
-                )
-            train, test, _, truth = train_test_split(
-                rows, labels, test_size=0.3, stratify=labels, random_state=seed
-            )
-            scaler = StandardScaler().fit(train)
-            train, test = scaler.transform(train), scaler.transform(test)
-            for title, detector in detectors.items():
-                if (name, seed, title) in done:
+            for setting in settings:
+                train, test, truth = labelled.split(setting, seed)
+                if len(np.unique(truth)) < 2:
+                    leave_out(name, "every peer", f"{setting}: rows of one kind to judge")
                     continue
-                model, seconds = _fit(detector, train, None, seed)
-                odd = detector.odd(model, test)
-                yield {
-                    "set": name,
-                    "n_rows": len(X),
-                    "n_features": X.shape[1],
-                    "share_of_anomalies": round(float(y.mean()), 4),
-                    "seed": seed,
-                    "peer": title,
-                    "roc_auc": float(roc_auc_score(truth, odd)),
-                    "average_precision": float(average_precision_score(truth, odd)),
-                    "fit_seconds": round(seconds, 4),
-                }
+                scaler = StandardScaler().fit(train)
+                train, test = scaler.transform(train), scaler.transform(test)
+                for title, detector in detectors.items():
+                    if (name, setting, seed, title) in done:
+                        continue
+                    try:
+                        model, seconds = _fit(detector, train, None, seed)
+                        odd = detector.odd(model, test)
+                        area = float(roc_auc_score(truth, odd))
+                    except Exception as error:
+                        if detector.package == "skae":
+                            raise
+                        leave_out(name, title, f"{setting}: {type(error).__name__}: {error}")
+                        continue
+                    yield {
+                        "set": name,
+                        "setting": setting,
+                        "n_rows": len(train),
+                        "n_features": train.shape[1],
+                        "share_of_anomalies": round(float(truth.mean()), 4),
+                        "seed": seed,
+                        "peer": title,
+                        "roc_auc": area,
+                        "average_precision": float(average_precision_score(truth, odd)),
+                        "fit_seconds": round(seconds, 4),
+                    }
 
 
 def calibration(names, n_seeds, done, leave_out) -> Iterator[dict]:
@@ -135,7 +146,8 @@ def calibration(names, n_seeds, done, leave_out) -> Iterator[dict]:
         Told of each detector that is not run on a set, and why.
     """
     calibrated = {title: d for title, d in DETECTORS.items() if d.calibrated}
-    for name, X, y, detectors in _tables(names, calibrated, leave_out):
+    for name, labelled, detectors in _tables(names, calibrated, leave_out):
+        X, y = labelled.load()
         clean = X[y == 0]
         for seed in range(n_seeds):
             order = np.random.default_rng(seed).permutation(len(clean))[:MOST_ROWS]

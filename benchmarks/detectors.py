@@ -8,9 +8,10 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
-from sklearn.neighbors import LocalOutlierFactor
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.svm import OneClassSVM
 
 from skae import AutoencoderAnomalyDetector
@@ -41,8 +42,28 @@ def _share(name, contamination):
     return {} if contamination is None else {name: contamination}
 
 
-def skae(contamination, seed):
-    return AutoencoderAnomalyDetector(random_state=seed, **_share("contamination", contamination))
+class DTENP:
+    """Mean squared distance to five neighbours: DTE-NP of V. Livernoche et al., ICLR 2024."""
+
+    def fit(self, X):
+        self.neighbors = NearestNeighbors(n_neighbors=5).fit(X)
+        return self
+
+    def score_samples(self, X):
+        """Return scores that are lower for odder rows."""
+        return -np.mean(self.neighbors.kneighbors(X)[0] ** 2, axis=1)
+
+
+def _skae(**params):
+    def make(contamination, seed):
+        share = _share("contamination", contamination)
+        return AutoencoderAnomalyDetector(random_state=seed, **params, **share)
+
+    return make
+
+
+def dte_np(contamination, seed):
+    return DTENP()
 
 
 def isolation_forest(contamination, seed):
@@ -72,12 +93,23 @@ def _pyod(name, module, seeded=True):
     return make
 
 
+# What the default is chosen from: see `summary.choose_on_halves`.
+CANDIDATES = {
+    "skae": {},
+    "skae, mahalanobis": {"scoring": "mahalanobis"},
+    "skae, neighbors": {"scoring": "neighbors"},
+    "skae, whitened": {"scoring": "whitened"},
+    "skae, reconstruction": {"scoring": "reconstruction"},
+}
 DETECTORS = {
-    "skae": Detector(skae, "skae", calibrated=True),
+    title: Detector(_skae(**params), "skae", calibrated=title == "skae")
+    for title, params in CANDIDATES.items()
+} | {
     "IsolationForest": Detector(isolation_forest, "sklearn", calibrated=True),
     "LocalOutlierFactor": Detector(lof, "sklearn", calibrated=True),
     "OneClassSVM": Detector(svm, "sklearn", calibrated=True),
     "EllipticEnvelope": Detector(envelope, "sklearn"),
+    "DTE-NP": Detector(dte_np, "sklearn"),
     "PyOD AutoEncoder": Detector(_pyod("AutoEncoder", "auto_encoder"), "pyod", calibrated=True),
     "PyOD VAE": Detector(_pyod("VAE", "vae"), "pyod"),
     "PyOD DeepSVDD": Detector(_pyod("DeepSVDD", "deep_svdd"), "pyod", sized=True),
@@ -87,4 +119,7 @@ DETECTORS = {
     "PyOD MCD": Detector(_pyod("MCD", "mcd"), "pyod"),
     "PyOD CBLOF": Detector(_pyod("CBLOF", "cblof"), "pyod"),
     "PyOD HBOS": Detector(_pyod("HBOS", "hbos", seeded=False), "pyod"),
+    "PyOD INNE": Detector(_pyod("INNE", "inne"), "pyod"),
+    "PyOD KDE": Detector(_pyod("KDE", "kde", seeded=False), "pyod"),
+    "PyOD LUNAR": Detector(_pyod("LUNAR", "lunar", seeded=False), "pyod"),
 }

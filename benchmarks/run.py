@@ -24,7 +24,7 @@ _NUMBERS = {
     "n_iter": int,
     "best_iter": int,
 }
-_TEXTS = {"set", "case", "peer", "family", "metric"}
+_TEXTS = {"set", "case", "peer", "family", "metric", "setting"}
 
 
 def hardware():
@@ -96,8 +96,11 @@ def _check_same_origin(first, second):
             raise ValueError(f"{key} differ: {first[key]} and {second[key]}; measure them anew")
 
 
-def run(task_name, names, n_seeds, out, resume=False):
-    """Run a task and return what is known of it; with ``resume`` the rows of ``out`` are kept."""
+def run(task_name, names, n_seeds, out, resume=False, **options):
+    """Run a task and return what is known of it; with ``resume`` the rows of ``out`` are kept.
+
+    `options` are those of the task's function.
+    """
     task = TASKS[task_name]
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     about = {
@@ -123,7 +126,7 @@ def run(task_name, names, n_seeds, out, resume=False):
 
     torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(1), tqdm(unit="fit", disable=None) as bar:
-        for row in task.run(names, n_seeds, done, leave_out):
+        for row in task.run(names, n_seeds, done, leave_out, **options):
             rows.append(row)
             bar.set_postfix_str(" ".join(str(row[key]) for key in task.key))
             bar.update()
@@ -163,6 +166,12 @@ def _as_text(value):
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
 
 
+def _as_cell(value):
+    if value is None:
+        return " " * 9
+    return f"{value:9d}" if isinstance(value, int) else f"{value:9.3f}"
+
+
 def table(task_name, about):
     """Return the summary as text."""
     columns = TASKS[task_name].columns
@@ -172,11 +181,10 @@ def table(task_name, about):
             + ", ".join(f"{metric} {_as_text(value)}" for metric, value in entry.items())
             for name, entry in about["summary"].items()
         )
-    lines = [f"{'peer':26s}" + "".join(f"{title:>9s}" for title in columns.values())]
+    width = 2 + max(map(len, ["peer", *about["summary"]]))
+    lines = ["peer".ljust(width) + "".join(f"{title:>9s}" for title in columns.values())]
     for peer, entry in about["summary"].items():
-        cells = (entry[key] for key in columns)
-        lines.append(
-            f"{peer:26s}" + "".join(f"{c:9d}" if isinstance(c, int) else f"{c:9.3f}" for c in cells)
-        )
+        cells = (entry.get(key) for key in columns)
+        lines.append(peer.ljust(width) + "".join(_as_cell(value) for value in cells))
     lines += [f"left out: {e['peer']} on {e['set']}: {e['why']}" for e in about["left_out"]]
     return "\n".join(lines)

@@ -5,6 +5,8 @@ from collections import defaultdict
 import numpy as np
 from scipy import stats
 
+from .detectors import CANDIDATES
+
 SECONDS = ("seconds_to_0.9", "seconds_to_0.7")
 
 
@@ -74,7 +76,7 @@ def summarise_reconstruction(rows):
     return summary
 
 
-def _by_peer_and_set(rows, value):
+def mean_by_peer_and_set(rows, value):
     """Return {peer: {set: mean of a value over the seeds}}."""
     found = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -91,11 +93,81 @@ def mean_ranks(values):
     return dict(zip(peers, ranks.tolist(), strict=True))
 
 
+def critical_difference(n_peers, n_sets, level=0.05):
+    """Return how far apart mean ranks must be: Nemenyi's test, as in Demsar (JMLR 7, 2006)."""
+    quantile = stats.studentized_range.ppf(1 - level, n_peers, np.inf) / np.sqrt(2)
+    return float(quantile * np.sqrt(n_peers * (n_peers + 1) / (6 * n_sets)))
+
+
+def _collection(name):
+    return "OddBench" if name.startswith("oddbench/") else "others"
+
+
+def choose_on_halves(rows, candidates, n_halves=20):
+    """Choose among candidates on random halves of the sets; return means on both halves.
+
+    The sets are halved within each collection. On the one half, the candidate is chosen whose mean
+    AUROC over both settings is best.
+
+    Returns
+    -------
+    means : dict
+        For each (peer, setting), and for ("the choice", setting), the mean AUROC over the halves
+        that were chosen on, and over the others.
+    chosen : dict
+        How often each candidate was chosen.
+    """
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    values = {
+        setting: mean_by_peer_and_set([row for row in rows if row["setting"] == setting], "roc_auc")
+        for setting in settings
+    }
+    peers = list(dict.fromkeys(row["peer"] for row in rows))
+    candidates = [peer for peer in candidates if peer in peers]
+    # A peer that failed on a set is not compared on it.
+    shared = sorted(set.intersection(*(set(v[p]) for v in values.values() for p in peers)))
+    table = np.array([[[values[s][p][name] for name in shared] for s in settings] for p in peers])
+    kinds = [_collection(name) for name in shared]
+    generator = np.random.default_rng(0)
+    found, chosen = defaultdict(list), dict.fromkeys(candidates, 0)
+    for _ in range(n_halves):
+        half = np.zeros(len(shared), bool)
+        for kind in sorted(set(kinds)):
+            own = generator.permutation(np.flatnonzero(np.equal(kinds, kind)))
+            half[own[: len(own) // 2]] = True
+        if half.all() or not half.any() or not candidates:
+            continue
+        on, off = table[..., half].mean(2), table[..., ~half].mean(2)
+        best = max(candidates, key=lambda peer: on[peers.index(peer)].mean())
+        chosen[best] += 1
+        for peer, row in [*zip(peers, range(len(peers)), strict=True), ("the choice", None)]:
+            at = peers.index(best) if row is None else row
+            for column, setting in enumerate(settings):
+                found[peer, setting].append((on[at, column], off[at, column]))
+    return {key: np.mean(pairs, axis=0).tolist() for key, pairs in found.items()}, chosen
+
+
 def summarise_anomaly(rows):
-    """Return each detector's mean figures over the sets."""
-    roc_auc = _by_peer_and_set(rows, "roc_auc")
-    precision = _by_peer_and_set(rows, "average_precision")
-    seconds = _by_peer_and_set(rows, "fit_seconds")
+    """Return each detector's mean figures over the sets, by "peer (setting)"."""
+    means, chosen = choose_on_halves(rows, CANDIDATES)
+    summary = {}
+    for setting in dict.fromkeys(row["setting"] for row in rows):
+        own = [row for row in rows if row["setting"] == setting]
+        for peer, entry in _summarise_setting(own).items():
+            on, off = means.get((peer, setting), (None, None))
+            summary[f"{peer} ({setting})"] = entry | {"chosen_on": on, "not_chosen_on": off}
+            if peer in chosen:
+                summary[f"{peer} ({setting})"]["times_chosen"] = chosen[peer]
+        if ("the choice", setting) in means:
+            on, off = means["the choice", setting]
+            summary[f"the choice ({setting})"] = {"chosen_on": on, "not_chosen_on": off}
+    return summary
+
+
+def _summarise_setting(rows):
+    roc_auc = mean_by_peer_and_set(rows, "roc_auc")
+    precision = mean_by_peer_and_set(rows, "average_precision")
+    seconds = mean_by_peer_and_set(rows, "fit_seconds")
     ranks = mean_ranks(roc_auc)
     forest = seconds.get("IsolationForest", {})
     summary = {}
@@ -136,7 +208,9 @@ def summarise_calibration(rows):
         mine = [row for row in rows if row["peer"] == peer]
         summary[peer] = {"sets": len({row["set"] for row in mine})}
         for alpha in sorted({row["alpha"] for row in mine}):
-            rates = _by_peer_and_set([r for r in mine if r["alpha"] == alpha], "false_alarms")[peer]
+            rates = mean_by_peer_and_set([r for r in mine if r["alpha"] == alpha], "false_alarms")[
+                peer
+            ]
             worst = max(rates, key=lambda name: abs(rates[name] - alpha))
             summary[peer][f"false_alarms_{alpha:g}"] = float(np.mean(list(rates.values())))
             summary[peer][f"worst_set_{alpha:g}"] = worst

@@ -78,7 +78,7 @@ class AutoencoderAnomalyDetector(
     n_components : int, float, None or "auto", default="auto"
         Width of the code. "auto": the rounded root of the number of features. Others as for
         `AutoencoderTransformer`.
-    scoring : str or Scoring, default="mahalanobis"
+    scoring : str or Scoring, default="combined"
         How unusual a row is: a name in `skae.scorings.SCORINGS`, or an object.
     contamination : float or "auto", default="auto"
         Share of the training rows, in [0, 0.5], that is to be predicted as anomalous. If the
@@ -232,7 +232,7 @@ class AutoencoderAnomalyDetector(
         self,
         n_components: int | float | str | None = "auto",
         *,
-        scoring: str | Scoring = "mahalanobis",
+        scoring: str | Scoring = "combined",
         contamination: float | str = "auto",
         n_folds: int = 3,
         architecture: str | Architecture | type | tuple = "dense",

@@ -6,9 +6,16 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.run import load_results
-from benchmarks.summary import geometric_mean, mean_ratios, summarise_anomaly
+from benchmarks.summary import (
+    critical_difference,
+    geometric_mean,
+    mean_by_peer_and_set,
+    mean_ranks,
+    mean_ratios,
+)
 from skae.architectures import ACTIVATIONS, ARCHITECTURES
 from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES
@@ -213,49 +220,82 @@ def left_out_table(about):
 
 
 def anomaly_tables(folder, results):
-    """Write the tables of the detectors' benchmark."""
+    """Write the tables and the pictures of the detectors' benchmark."""
     rows, about = load_results(results)
     (folder / "anomaly_summary.inc").write_text(results_line(about))
-    titles = {"ADBench": lambda name: "mlbench" not in name, "all": lambda name: True}
-    body = defaultdict(list)
-    for wanted in titles.values():
-        summary = summarise_anomaly([row for row in rows if wanted(row["set"])])
-        for peer, e in summary.items():
-            body[peer] += [
-                str(e["sets"]),
-                number(e["roc_auc"]),
-                number(e["average_precision"]),
-                number(e["mean_rank"], "{:.2f}"),
-            ]
-    for peer, e in about["summary"].items():
-        body[peer] += [
-            number(e["mean_fit_seconds"], "{:.3f}"),
-            number(e["mean_seconds_over_isolation_forest"], "{:.2f}"),
-            number(e["most_seconds_over_isolation_forest"], "{:.2f}"),
-        ]
-    header = [
-        "",
-        *(f"{t}{name}" for name in titles for t in ("Sets, ", "AUROC, ", "AP, ", "rank, ")),
-    ]
-    header += ["Mean fit, seconds", "over IsolationForest's", "at most"]
-    order = sorted(body, key=lambda peer: -about["summary"][peer]["roc_auc"])
-    (folder / "anomaly_peers.inc").write_text(list_table(header, [[p, *body[p]] for p in order]))
-
-    figures = defaultdict(lambda: defaultdict(list))
-    about_set = {}
-    for row in rows:
-        figures[row["set"]][row["peer"]].append(row["roc_auc"])
-        about_set[row["set"]] = (row["n_rows"], row["n_features"], row["share_of_anomalies"])
-    body = []
-    for name, peers in figures.items():
-        means = {peer: float(np.mean(peers.get(peer, [np.nan]))) for peer in order}
-        best = max(means.values())
-        n_rows, n_features, share = about_set[name]
-        cells = [f"**{m:.3f}**" if m == best else f"{m:.3f}" for m in means.values()]
-        body.append([name, f"{n_rows} x {n_features}, {share:.1%}", *cells])
-    header = ["Set", "Rows x features, anomalies", *order]
-    (folder / "anomaly_sets.inc").write_text(list_table(header, body))
+    summary = about["summary"]
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    for setting in settings:
+        own = [row for row in rows if row["setting"] == setting]
+        values = mean_by_peer_and_set(own, "roc_auc")
+        peers = sorted(values, key=lambda peer: -summary[f"{peer} ({setting})"]["roc_auc"])
+        figure = critical_difference_diagram(values)
+        figure.savefig(folder / f"anomaly_{setting}.svg", bbox_inches="tight")
+        body = []
+        for peer in [*peers, "the choice"]:
+            e = summary.get(f"{peer} ({setting})", {})
+            formats = {"sets": "{:d}", "times_chosen": "{:d}", "mean_rank": "{:.2f}"}
+            formats |= {
+                "mean_fit_seconds": "{:.2f}",
+                "mean_seconds_over_isolation_forest": "{:.1f}",
+            }
+            keys = (
+                *("sets", "roc_auc", "not_chosen_on", "chosen_on", "times_chosen"),
+                *("average_precision", "mean_rank", "mean_fit_seconds"),
+                "mean_seconds_over_isolation_forest",
+            )
+            cells = (number(e.get(key), formats.get(key, "{:.3f}")) for key in keys)
+            body.append([peer, *cells])
+        header = ["", "Sets", "AUROC", "on halves not chosen on", "on halves chosen on"]
+        header += ["times chosen", "AP", "mean rank", "mean fit, seconds", "over IsolationForest's"]
+        (folder / f"anomaly_peers_{setting}.inc").write_text(list_table(header, body))
+        about_set = {row["set"]: row for row in own}
+        body = []
+        for name, row in about_set.items():
+            means = [values[peer].get(name, np.nan) for peer in peers]
+            cells = [f"**{m:.3f}**" if m == np.nanmax(means) else f"{m:.3f}" for m in means]
+            shape = f"{row['n_rows']} x {row['n_features']}, {row['share_of_anomalies']:.1%}"
+            body.append([name, shape, *cells])
+        header = ["Set", "Rows to fit x features, anomalies among those to judge", *peers]
+        (folder / f"anomaly_sets_{setting}.inc").write_text(list_table(header, body))
     (folder / "anomaly_left_out.inc").write_text(left_out_table(about))
+
+
+def critical_difference_diagram(values):
+    """Return a figure of mean ranks, with bars over those that do not differ (Demsar 2006)."""
+    ranks = mean_ranks(values)
+    n_sets = len(set.intersection(*(set(sets) for sets in values.values())))
+    apart = critical_difference(len(ranks), n_sets)
+    order = sorted(ranks, key=ranks.get)
+    figure = Figure(figsize=(7, 0.24 * len(order) + 0.8))
+    axes = figure.subplots()
+    for place, peer in enumerate(order):
+        weight = "bold" if peer == OURS else "normal"
+        axes.plot(ranks[peer], place, "o", color="C3" if peer == OURS else "C0")
+        text = f"{peer} ({ranks[peer]:.1f})"
+        axes.annotate(
+            text,
+            (ranks[peer], place),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            weight=weight,
+        )
+    place, last = len(order), -1
+    for first, peer in enumerate(order):
+        reach = max(i for i, other in enumerate(order) if ranks[other] - ranks[peer] < apart)
+        if reach > max(last, first):
+            place += 0.6
+            axes.plot([ranks[peer], ranks[order[reach]]], [place, place], color="0.3", lw=3)
+            last = reach
+    axes.set(
+        ylim=(place + 1, -1),
+        yticks=[],
+        xlabel=f"mean rank on {n_sets} sets; bars join what differs by less than {apart:.1f}",
+    )
+    axes.set_xlim(min(ranks.values()) - 0.5, max(ranks.values()) + 4)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    return figure
 
 
 def calibration_tables(folder, results):

@@ -85,7 +85,7 @@ class CrossFit:
             with torch.no_grad():
                 blocks = row_blocks(*some.shape, _BLOCK_ROWS)
                 parts = [_residuals(fit.model, _dense(some, part)) for part in blocks]
-            names = ("code", "residual", "loss")
+            names = ("code", "residual", "loss", "row")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
             fitted = resolve(Scoring, scoring)
             fitted.fit(Residuals(*joined), weight[own])

@@ -189,10 +189,10 @@ class Autoencoder:
         target = module.target(x)
         residual = x - module.reconstruction(eta)
         if not missing.any():
-            return Residuals(code, residual, self.loss.per_sample(eta, target))
+            return Residuals(code, residual, self.loss.per_sample(eta, target), x)
         residual = torch.where(missing, 0.0, residual)
         loss = self.loss.per_observed(eta, target.masked_fill(missing, torch.nan))
-        return Residuals(code, residual, loss)
+        return Residuals(code, residual, loss, x)
 
     def map_rows(self, function, X, width, dtype=None):
         """Return what a function makes of dense rows of X, some at a time.

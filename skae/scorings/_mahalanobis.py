@@ -1,6 +1,5 @@
-"""Scorings: how far a row is from the training rows, measured by its code and its residual."""
+"""Mahalanobis distances of codes and residuals."""
 
-from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
@@ -8,18 +7,8 @@ import torch
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from ._utils.registry import Strategy
-from ._utils.sklearn import Interval
-
-__all__ = [
-    "SCORINGS",
-    "Latent",
-    "Mahalanobis",
-    "Reconstruction",
-    "Residuals",
-    "Scoring",
-    "Whitened",
-]
+from .._utils.sklearn import Interval
+from ._base import MIN_DEVIATION, Scoring, scale_of
 
 # The choice of the nearest rows nearly always stops changing after fewer steps.
 _MAX_STEPS = 10
@@ -27,77 +16,8 @@ _MAX_STEPS = 10
 _MIN_EIGENVALUE_RATIO = 1e-6
 # Lower bound of the eigenvalues where most rows are equal and the mean eigenvalue is zero.
 _MIN_EIGENVALUE = 1e-12
-# Standard deviations up to this fraction of the typical one are none: their squares' inverses
-# would not fit in a float64.
-_MIN_DEVIATION = 1e-60
 # Values are clipped here, in standard deviations, so that sums of their fourth powers are numbers.
 _LARGEST = 1e70
-
-
-@dataclass
-class Residuals:
-    """The codes, residuals and losses of some rows.
-
-    Parameters
-    ----------
-    code : Tensor of shape (n, n_components)
-        The codes.
-    residual : Tensor of shape (n, n_features)
-        The rows, centred and divided by one scale for all features, minus their reconstructions.
-        The residual of a missing entry is zero.
-    loss : Tensor of shape (n,)
-        The reconstruction losses.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skae.scorings import Reconstruction, Residuals
-    >>> residual = torch.tensor([[1.0, -1.0], [0.0, 2.0]])
-    >>> residuals = Residuals(torch.zeros(2, 1), residual, residual.square().mean(1))
-    >>> Reconstruction().distance(residuals)
-    tensor([1., 2.])
-    """
-
-    code: torch.Tensor
-    residual: torch.Tensor
-    loss: torch.Tensor
-
-
-class Scoring(Strategy):
-    """Base class of the anomaly scores.
-
-    A subclass defines `distance`, and `fit` if it learns something from the training rows, as NumPy
-    arrays and plain numbers in attributes that end in an underscore.
-    """
-
-    def fit(self, residuals, weight):
-        """Learn what the distances of rows are measured from.
-
-        Parameters
-        ----------
-        residuals : Residuals
-            Codes, residuals and losses of the training rows, in float64.
-        weight : ndarray of shape (n,)
-            The weight of each row. A row with weight 2 counts as two equal rows.
-        """
-
-    def distance(self, residuals):
-        """Return how unusual rows are.
-
-        Parameters
-        ----------
-        residuals : Residuals
-            Codes, residuals and losses of any rows, in float64.
-
-        Returns
-        -------
-        distance : Tensor of shape (n,)
-            Larger values are more unusual. Differentiable with respect to `residuals`.
-        """
-        raise NotImplementedError
-
-
-SCORINGS = Scoring.registry
 
 
 def _nearest_rows(distance, weight, fraction):
@@ -108,14 +28,6 @@ def _nearest_rows(distance, weight, fraction):
     nearest = np.zeros(len(order), dtype=bool)
     nearest[order[: last + 1]] = True
     return nearest
-
-
-def _scale_of(features, weight):
-    """Return the standard deviation of each feature, or 1 where the feature is constant."""
-    centred = features - np.average(features, axis=0, weights=weight)
-    deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
-    constant = deviation <= np.maximum(1e-9 * np.abs(features).max(axis=0), _MIN_DEVIATION)
-    return np.where(constant, 1.0, deviation)
 
 
 class _MahalanobisBase(Scoring):
@@ -137,7 +49,7 @@ class _MahalanobisBase(Scoring):
 
     def fit(self, residuals, weight):
         features = self._features(residuals).numpy()
-        scale = _scale_of(features, weight)
+        scale = scale_of(features, weight)
         features = np.clip(features / scale, -_LARGEST, _LARGEST)
         nearest = np.ones(len(features), dtype=bool)
         for step in range(_MAX_STEPS):
@@ -157,7 +69,7 @@ class _MahalanobisBase(Scoring):
         order = np.argsort(distance)
         cumulative = np.cumsum(weight[order])
         median = distance[order[np.searchsorted(cumulative, cumulative[-1] / 2)]]
-        if median > _MIN_DEVIATION**2:
+        if median > MIN_DEVIATION**2:
             rank = max(1, int((variance > smallest).sum()))
             whitening = whitening * np.sqrt(stats.chi2.ppf(0.5, rank) / median)
         self.location_ = location * scale
@@ -266,17 +178,3 @@ class Whitened(_MahalanobisBase, name="whitened"):
 
     def _features(self, residuals):
         return residuals.residual
-
-
-class Reconstruction(Scoring, name="reconstruction", also=("mse", "reconstruction_error")):
-    """The reconstruction loss of a row, which is the score of most autoencoder detectors.
-
-    Examples
-    --------
-    >>> from skae.scorings import Reconstruction
-    >>> Reconstruction()
-    Reconstruction()
-    """
-
-    def distance(self, residuals):
-        return residuals.loss
