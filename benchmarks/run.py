@@ -156,7 +156,8 @@ def merge(task_name, parts, out):
         known = {name: value for name, value in part["versions"].items() if value is not None}
         about["versions"] = about["versions"] | known
     about["date"] = max(part["date"] for _, part in loaded)
-    about["left_out"] = [entry for _, part in loaded for entry in part["left_out"]]
+    left_out = [entry for _, part in loaded for entry in part["left_out"]]
+    about["left_out"] = [entry for i, entry in enumerate(left_out) if entry not in left_out[:i]]
     about["summary"] = task.summarise(rows)
     _write(out, rows, about)
     return about

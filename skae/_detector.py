@@ -15,6 +15,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._anomaly.attribution import mean_row
+from ._anomaly.bounds import conditional, false_discoveries
 from ._anomaly.calibration import Calibration, RecentRows, proportions
 from ._anomaly.crossfit import CrossFit
 from ._data.rows import n_batches, resolve_batch_size
@@ -34,6 +35,7 @@ from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
     check_codes,
+    check_fraction,
     check_rows,
     check_sizes,
     check_weighted_rows,
@@ -530,13 +532,18 @@ class AutoencoderAnomalyDetector(
         """
         return self.score_samples(X) - self.offset_
 
-    def p_values(self, X) -> np.ndarray:
+    def p_values(self, X, confidence=None) -> np.ndarray:
         """Return the conformal p-values of the rows of X.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
+        confidence : float or None, default=None
+            None: a new row like the training rows has a p-value of at most alpha with a probability
+            of at most alpha, over the draw of the training rows and of the row. A float in (0, 1):
+            with this probability over the draw of the training rows, that holds for all new rows
+            and every alpha, given the training rows. These p-values are larger.
 
         Returns
         -------
@@ -544,10 +551,67 @@ class AutoencoderAnomalyDetector(
             The share of the training rows, the row itself among them, whose score is as low or
             lower: small for anomalies, and uniform for rows like the training ones. At least
             1 / (n + 1) for a new row, where n is the effective number of rows.
+
+        Raises
+        ------
+        ValueError
+            If `confidence` is not in (0, 1).
+
+        References
+        ----------
+        S. Bates, E. Candes, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with Conformal
+        p-values", Annals of Statistics 51(1), 2023.
         """
         X = self._checked(X)
         known = self._crossfit.folds.find(X) >= 0
-        return self._calibration.p_values(-self._crossfit.distances(X), known)
+        p_values = self._calibration.p_values(-self._crossfit.distances(X), known)
+        if confidence is None:
+            return p_values
+        check_fraction("confidence", confidence)
+        return conditional(p_values, self._calibration.total, confidence)
+
+    def precision_bound(self, X, confidence=0.95) -> np.ndarray:
+        """Return lower bounds on the precision of flagging each row of X and all that are odder.
+
+        The precision is the fraction of anomalies among the rows of X whose score is as low or
+        lower. The bounds of all rows hold together, so that a threshold can be chosen after a look
+        at them: flag the rows up to the last one whose bound is high enough.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            New rows, which are judged together.
+        confidence : float, default=0.95
+            Probability, over the draw of the training rows and of X, that all bounds hold.
+
+        Returns
+        -------
+        precision : ndarray of shape (n_samples,)
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            If `confidence` is not in (0, 1).
+
+        Notes
+        -----
+        Rows of X that are no anomalies must be like the training rows. Anomalies among the training
+        rows make the bounds lower.
+
+        References
+        ----------
+        U. Gazin, G. Blanchard, E. Roquain, "Transductive Conformal Inference with Adaptive Scores",
+        AISTATS 2024.
+
+        G. Blanchard, P. Neuvial, E. Roquain, "Post Hoc Confidence Bounds on False Positives Using
+        Reference Families", Annals of Statistics 48(3), 2020.
+        """
+        check_fraction("confidence", confidence)
+        scores = self.score_samples(X)
+        counts, total = self._calibration.counts(scores)
+        found, up_to = false_discoveries(counts, total, confidence)
+        return 1 - found / up_to
 
     def predict(self, X, fdr=None) -> np.ndarray:
         """Return which rows of X are anomalies.
@@ -573,8 +637,7 @@ class AutoencoderAnomalyDetector(
         """
         if fdr is None:
             return np.where(self.decision_function(X) < 0, -1, 1)
-        if not (isinstance(fdr, Real) and 0 < fdr < 1):
-            raise ValueError(f"The 'fdr' parameter must be a float in (0, 1) or None, got {fdr!r}.")
+        check_fraction("fdr", fdr, " or None")
         return np.where(false_discovery_control(self.p_values(X)) <= fdr, -1, 1)
 
     def explain(self, X, keep_shape=False):

@@ -65,6 +65,7 @@ def strategy_tables(folder):
 
 API = {
     "Estimators": ["skae"],
+    "Drift": ["skae.drift"],
     "Comparison, metrics, plots and tables": [
         "skae.compare",
         "skae.metrics",

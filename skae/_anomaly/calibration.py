@@ -118,6 +118,16 @@ class Calibration:
         into = fraction * (self.total + 1) - self.reached[last]
         return low + np.clip(into * gap, apart, gap - apart)
 
+    def counts(self, scores):
+        """Return how many of these rows score as low as each score or lower, and all of them.
+
+        They are whole numbers, rounded to the side of fewer anomalies.
+        """
+        at = np.searchsorted(self.scores, scores + _rounding(scores), side="right")
+        total = int(self.total + _ROUNDING)
+        reached = np.ceil(np.append(0.0, self.reached)[at] - _ROUNDING)
+        return np.minimum(reached, total).astype(int), total
+
     def p_values(self, scores, known):
         """Return the fraction of rows, each judged one included, that score as low or lower.
 

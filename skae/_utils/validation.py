@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -209,6 +209,14 @@ def vstack(rows, others):
     if sparse.issparse(rows) or sparse.issparse(others):
         return sparse.vstack([rows, others], "csr")
     return np.concatenate([rows, others])
+
+
+def check_fraction(name, value, otherwise=""):
+    """Check that the parameter of a method is a float between 0 and 1."""
+    if not (isinstance(value, Real) and 0 < value < 1):
+        raise ValueError(
+            f"The {name!r} parameter must be a float in (0, 1){otherwise}, got {value!r}."
+        )
 
 
 def check_codes(estimator, X, n_components):
