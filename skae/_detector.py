@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy import sparse
 from scipy.stats import false_discovery_control
 from sklearn.base import (
     BaseEstimator,
@@ -640,7 +641,7 @@ class AutoencoderAnomalyDetector(
         check_fraction("fdr", fdr, " or None")
         return np.where(false_discovery_control(self.p_values(X)) <= fdr, -1, 1)
 
-    def explain(self, X, keep_shape=False):
+    def explain(self, X, keep_shape=False, details=False):
         """Return how much each feature contributes to the score of each row.
 
         Parameters
@@ -649,12 +650,29 @@ class AutoencoderAnomalyDetector(
             The data.
         keep_shape : bool, default=False
             Whether each row of the result has the shape `input_shape`.
+        details : bool, default=False
+            Whether to return a DataFrame with a line for each row and feature: what the value is,
+            what was expected, and how odd it is.
 
         Returns
         -------
         contributions : ndarray or DataFrame of shape (n_samples, n_features)
             They add up to ``score_samples(X)``: the most negative one is the oddest feature. A
             pandas or polars DataFrame with X's columns where X is one.
+
+            With ``details=True`` a pandas DataFrame with the columns ``row`` (its label where X is
+            a pandas DataFrame, else its number), ``feature``, ``value``, ``expected`` (the
+            reconstruction, in the feature's unit), ``deviation`` (the difference of the two over
+            the typical one of the training rows: 1.48 times the median of its size; NaN where there
+            is none, and where the loss prepares rows) and ``contribution``. The rows are in X's
+            order, and the oddest feature of each comes first.
+
+        Raises
+        ------
+        ValueError
+            If X is not allowed, or both `keep_shape` and `details` are true.
+        ImportError
+            If `details` is true and pandas is not installed.
 
         Notes
         -----
@@ -666,8 +684,12 @@ class AutoencoderAnomalyDetector(
         ----------
         M. Sundararajan, A. Taly, Q. Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
         """
+        if keep_shape and details:
+            raise ValueError("keep_shape=True and details=True exclude each other: pass one.")
         rows = self._checked(X)
         contributions = -self._crossfit.contributions(rows)
+        if details:
+            return self._details(X, rows, contributions)
         if keep_shape and self.input_shape is not None:
             return contributions.reshape(-1, *self.input_shape)
         library = type(X).__module__.partition(".")[0]
@@ -676,6 +698,32 @@ class AutoencoderAnomalyDetector(
         if library == "polars":
             return type(X)(contributions, schema=list(X.columns))
         return contributions
+
+    def _details(self, X, rows, contributions):
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError(
+                "details=True needs pandas: install it with pip install 'skae[plot]'."
+            ) from None
+        n_rows, n_features = rows.shape
+        names = getattr(self, "feature_names_in_", np.arange(n_features))
+        labels = X.index if isinstance(X, pd.DataFrame) else np.arange(n_rows)
+        values = rows.toarray() if sparse.issparse(rows) else rows
+        expected, typical = self._crossfit.expected(rows)
+        typical[typical == 0] = np.nan
+        parts = {
+            "value": values,
+            "expected": expected,
+            "deviation": (values - expected) / typical,
+            "contribution": contributions,
+        }
+        order = np.argsort(contributions, axis=1, kind="stable")
+        sorted_parts = {k: np.take_along_axis(v, order, axis=1).ravel() for k, v in parts.items()}
+        row = np.repeat(np.arange(n_rows), n_features)
+        return pd.DataFrame(
+            {"row": labels.take(row), "feature": names[order.ravel()]} | sorted_parts
+        )
 
     # -- scikit-learn's protocols ----------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
@@ -144,3 +145,52 @@ def test_no_mean_of_tokens_is_a_token():
     loss = CategoricalCrossEntropy(n_tokens=5)
     model = detector(loss=loss, scoring="reconstruction", max_iter=2).fit(X)
     assert_allclose(model.explain(X).sum(1), model.score_samples(X), rtol=1e-10)
+
+
+def test_details_are_in_the_units_of_the_features():
+    frame = load_wine(as_frame=True).data
+    units = np.geomspace(1e-2, 1e2, frame.shape[1])
+    train, new = frame[::2] * units, frame[1::2].iloc[:9].copy() * units
+    new.iloc[4, 3] += 8 * train.iloc[:, 3].std()
+    model = detector(n_folds=2).fit(train)
+    found = model.explain(new, details=True)
+    assert list(found) == ["row", "feature", "value", "expected", "deviation", "contribution"]
+    assert list(found["row"].unique()) == list(new.index)
+    values, expected, contribution = (
+        found.pivot(index="row", columns="feature", values=name)[new.columns]
+        for name in ("value", "expected", "contribution")
+    )
+    assert_allclose(values, new)
+    rebuilt = [net.reconstruct(new.to_numpy()) for net in model.models_]
+    assert_allclose(expected, np.mean(rebuilt, axis=0))
+    assert_allclose(contribution, model.explain(new))
+    for _, lines in found.groupby("row"):
+        assert (np.diff(lines["contribution"]) >= 0).all()
+
+
+def test_deviations_are_in_typical_ones_of_the_training_rows(wine):
+    model = detector().fit(wine[::2])
+    new = wine[1::2].copy()
+    found = model.explain(new, details=True)["deviation"].abs()
+    # Of new rows like the training rows, about half deviate by less than .67.
+    assert 0.5 < found.median() < 1.2
+    new[:, 5] += 6
+    found = model.explain(new, details=True)
+    shifted = found[found["feature"] == 5]["deviation"]
+    assert shifted.median() > 4
+
+
+def test_details_of_gaps_and_of_sparse_rows(wine):
+    gappy = wine.copy()
+    gappy[::7, 2] = np.nan
+    model = detector(max_iter=5).fit(gappy)
+    found = model.explain(gappy[:1], details=True).set_index("feature").loc[2]
+    assert np.isnan(found["value"])
+    assert np.isnan(found["deviation"])
+    assert np.isfinite(found["expected"])
+    assert abs(found["contribution"]) < 1e-300
+    model = detector(max_iter=5).fit(wine)
+    dense = model.explain(wine[:3], details=True)
+    pd.testing.assert_frame_equal(model.explain(sparse.csr_array(wine[:3]), details=True), dense)
+    with pytest.raises(ValueError, match="keep_shape=True and details=True exclude each other"):
+        model.explain(wine, keep_shape=True, details=True)

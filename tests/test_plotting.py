@@ -1,17 +1,21 @@
 """Pictures hold what they are to show."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.plotting import (
+    AnomalyExplanationDisplay,
     CodeDisplay,
     ComponentErrorDisplay,
     ReconstructionDisplay,
+    ScoreDisplay,
     TrainingHistoryDisplay,
 )
 
@@ -58,3 +62,40 @@ def test_errors_are_drawn_on_the_given_axes():
     assert display.figure_ is ax.figure
     assert_allclose(display.lines_[0].get_ydata(), [5, 2])
     assert len(display.bands_) == 2
+
+
+@pytest.fixture(scope="module")
+def detector(iris):
+    return AutoencoderAnomalyDetector(max_iter=5, contamination=0.1, random_state=0).fit(iris)
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_the_oddest_features_of_a_row_come_first(framed, detector, iris):
+    odd = iris[:3].copy()
+    odd[1, 2] += 9
+    names = ["a" * 40, "b", "c", "d"]
+    X = pd.DataFrame(odd, columns=names) if framed else odd
+    model = clone(detector).fit(pd.DataFrame(iris, columns=names)) if framed else detector
+    display = AnomalyExplanationDisplay.from_estimator(model, X, row=1, max_features=3)
+    contributions = -model.explain(X)
+    shown = [bar.get_width() for bar in display.bars_]
+    assert_allclose(shown, np.sort(np.asarray(contributions)[1])[::-1][:3])
+    first = display.ax_.get_yticklabels()[0].get_text()
+    assert first.startswith("c\n" if framed else "2\n")
+    assert f"{odd[1, 2]:.3g}, expected" in first
+    assert max(len(t.get_text().split("\n")[0]) for t in display.ax_.get_yticklabels()) <= 30
+    with pytest.raises(ValueError, match="row must be from 0 to 2, got 3"):
+        AnomalyExplanationDisplay.from_estimator(model, X, row=3)
+
+
+def test_scores_are_counted_on_both_sides_of_the_threshold(detector, iris):
+    display = ScoreDisplay.from_estimator(detector, iris)
+    n_flagged = (detector.predict(iris) == -1).sum()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert f"anomalies: {n_flagged} of 150" in texts
+    heights = [patch.get_height() for patch in display.ax_.patches]
+    assert sum(heights) == 150
+    scores, p_values = display.line_.get_data()
+    order = np.argsort(detector.score_samples(iris))
+    assert_allclose(scores, detector.score_samples(iris)[order])
+    assert_allclose(p_values, detector.p_values(iris)[order])

@@ -11,6 +11,7 @@ ones, how often they cry wolf, and what the detector says of one row.
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderAnomalyDetector
+from skae.plotting import AnomalyExplanationDisplay, ScoreDisplay
 
 X, y = load_breast_cancer(return_X_y=True, as_frame=True)
 benign, malignant = X[y == 1], X[y == 0]
@@ -62,11 +64,12 @@ found = detector.predict(scaler.transform(judged), fdr=0.1) == -1
 print(f"{found.sum()} rows flagged, {(found & ~truth).sum()} of them benign")
 
 # %%
-# What makes the oddest of them odd: the contributions of its features.
+# What makes the oddest of them odd: the contributions of its features, each value beside what was
+# expected. And the scores of all rows, with the threshold and the p-values.
 
 worst = detector.score_samples(scaler.transform(judged)).argmin()
-shares = -detector.explain(scaler.transform(judged[[worst]]))[0]
-order = np.argsort(shares)[-8:]
-figure, axis = plt.subplots(figsize=(7, 3.5), layout="constrained")
-axis.barh(X.columns[order], shares[order])
-_ = axis.set_xlabel("Contribution to the distance")
+figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+rows = pd.DataFrame(scaler.transform(judged), columns=X.columns)
+detector.fit(pd.DataFrame(scaler.transform(clean.values), columns=X.columns))
+AnomalyExplanationDisplay.from_estimator(detector, rows, row=worst, max_features=8, ax=axes[0])
+_ = ScoreDisplay.from_estimator(detector, rows, ax=axes[1])

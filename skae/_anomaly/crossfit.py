@@ -19,6 +19,8 @@ from .folds import Folds
 _BLOCK_ROWS = 4096
 # Entries of the rows that a scoring learns from, more or less.
 _MOST_ENTRIES = 2**26
+# The standard deviation of normal residuals, as a multiple of the median of their sizes.
+_NORMAL = 1.4826
 # Standardized entries are clipped here, and distances, with room for sums and squares.
 _LARGEST, _FARTHEST = 1e140, 1e300
 
@@ -33,6 +35,7 @@ class CrossFit:
         self.seeds = [int(seed) for seed in seeds]
         self.fits = [None] * n_folds
         self.scorings = []
+        self.deviations = []
         self.baselines = []
         self.narrowing = np.zeros((2, 1))
 
@@ -73,7 +76,7 @@ class CrossFit:
 
     def fit_scorings(self, rows, weight, scoring):
         """Fit a scoring to what each net makes of the rows of its fold."""
-        self.scorings = []
+        self.scorings, self.deviations = [], []
         folds = self.folds.find(rows)
         for fold, fit in enumerate(self.fits):
             own = np.flatnonzero(folds == fold)
@@ -90,6 +93,7 @@ class CrossFit:
             fitted = resolve(Scoring, scoring)
             fitted.fit(Residuals(*joined), weight[own])
             self.scorings.append(fitted)
+            self.deviations.append(_typical(joined[1].numpy()) * fit.model.scale)
 
     def fit_baselines(self, rows, weight):
         """Learn what contributions are measured from: the mean of rows, as each net sees them.
@@ -157,6 +161,21 @@ class CrossFit:
                     total[part] += share[part, None] * entries
         return total + spread(self._shift(total.sum(axis=1), folds), total)
 
+    def expected(self, X):
+        """Return the reconstructions of rows, and how far features typically are from them.
+
+        Both are means over the nets that were not trained on a row. The latter is 0 where a loss
+        prepares rows, so that the nets see something else than the features.
+        """
+        folds = self.folds.find(X)
+        expected, typical = np.zeros(X.shape), np.zeros(X.shape)
+        for fold, (fit, deviation) in enumerate(zip(self.fits, self.deviations, strict=True)):
+            weight = self._share(fold, folds)[:, None]
+            expected += weight * fit.model.reconstruct(X)
+            if fit.model.loss.preparation.is_identity:
+                typical += weight * deviation
+        return expected, typical
+
     def copy(self):
         """Return a copy that can be trained without a change to this one."""
         other = CrossFit.__new__(CrossFit)
@@ -169,6 +188,13 @@ class CrossFit:
 
     def __setstate__(self, state):
         vars(self).update(state | {"fits": [Fitted.from_state(fit) for fit in state["fits"]]})
+
+
+def _typical(residuals):
+    """Return the typical size of each feature's residuals: 1.48 times the median, or the mean."""
+    sizes = np.abs(residuals)
+    median = _NORMAL * np.median(sizes, axis=0)
+    return np.where(median > 0, median, sizes.mean(axis=0))
 
 
 def _dense(X, part):
