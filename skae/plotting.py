@@ -550,5 +550,5 @@ class ScoreDisplay:
         ax.yaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="score, higher is more normal", ylabel="rows", title="Scores")
         handles, texts = ax.get_legend_handles_labels()
-        ax.legend([*handles, self.line_], [*texts, "p-value"], frameon=False, loc="upper left")
+        ax.legend([*handles, self.line_], [*texts, "p-value"], loc="upper left")
         return self
