@@ -115,7 +115,9 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
                 squares.diagonal().copy_(torch.full_like(weight, torch.inf).copysign(1.5 - weight))
             n_candidates = min(n_nearest + _MORE, len(rows) - own) if len(rows) > 1 else 1
             nearest = squares.topk(n_candidates, largest=False, sorted=False).indices
-        distance = (features[:, None] - rows[nearest]).square().sum(2)
+        # One neighbour at a time, as all of them are many times the rows.
+        parts = [(features - rows[column]).square().sum(1) for column in nearest.T]
+        distance = torch.stack(parts, 1)
         distance, order = distance.topk(n_nearest, largest=False)
         nearest = nearest.gather(1, order)
         counts = weight[nearest]
