@@ -69,10 +69,10 @@ class AutoencoderAnomalyDetector(
 ):
     """Anomaly detection with autoencoders, a robust distance and calibrated thresholds.
 
-    A row is anomalous if its code or its residual is far from those of the other rows. A few small
-    nets are trained on a part of the rows each, and no row is ever scored by a net that was trained
-    on it: the scores of the training rows are those of unseen rows, and the threshold taken from
-    them holds for new rows.
+    A row is anomalous if its code or its residual is far from those of the other rows, or if no
+    other row is near it. A few small nets are trained on a part of the rows each, and no row is
+    ever scored by a net that was trained on it: the scores of the training rows are those of unseen
+    rows, and the threshold taken from them holds for new rows.
 
     Read more in the :doc:`User Guide </anomaly_detection>`.
 
