@@ -229,11 +229,9 @@ def test_detectors_are_ranked_by_what_they_find(labelled, tmp_path, capsys):
     assert {row["set"] for row in rows} == {"blob", "lonely"}
     assert len(rows) == 2 * 2 * 2 * 2
     assert all(row["roc_auc"] == 1 for row in rows)
-    # Five anomalies in a hundred rows, of which 70 are to fit.
-    assert {(row["setting"], row["n_rows"]) for row in rows} == {
-        ("contaminated", 70),
-        ("clean", 67),
-    }
+    # Five anomalies in a hundred rows, of which 70 are to fit: three or four of them anomalies.
+    assert {row["n_rows"] for row in rows if row["setting"] == "contaminated"} == {70}
+    assert {row["n_rows"] for row in rows if row["setting"] == "clean"} <= {66, 67}
     forest = about["summary"]["IsolationForest (clean)"]
     assert forest["mean_rank"] == 1.5
     assert forest["mean_seconds_over_isolation_forest"] == 1
