@@ -256,8 +256,7 @@ def fit_autoencoder(
     one_pass : bool
         Whether to train on every row once, at a constant rate, with the optimizer as it is.
     keep_codes : bool
-        Whether the model is to know what `Autoencoder.keep_codes` and `Autoencoder.keep_range`
-        find, and the variances are to be measured.
+        Whether codes of training rows are to be kept, and the variances to be measured.
     target : ndarray or CSR matrix of the shape of X, or None
         What is to be reconstructed; None is X itself.
     tasks : EpochTasks or None
@@ -337,15 +336,17 @@ def fit_autoencoder(
         model, n_best = start_again(model, stream), 0
     if keep_codes:
         with limit_threads(1):
+            some = torch.from_numpy(_some(rows).astype(np.float64))
             if n_best > 0 and not one_pass:
                 corruption, corrupt = settings.corruption, None
                 if corruption is not None and corruption.denoises:
                     noise = torch.Generator().manual_seed(0)
                     corrupt = partial(corruption.corrupt, error=net.error_, generator=noise)
-                model.keep_range(rows, corrupt)
-            if model.module.range is not None:
-                net.module_.range = copy.deepcopy(model.module.range).to(net.device).float()
-            model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
+                model.keep_training_codes(rows, some, corrupt)
+            if model.module.training_codes is not None:
+                known = copy.deepcopy(model.module.training_codes)
+                net.module_.training_codes = known.to(net.device).float()
+            model.keep_codes(some)
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
             module = net.module_ if changed and model is learner else model.module
             measured = rows.some(_KEPT_ROWS) if one_pass else rows

@@ -231,9 +231,9 @@ class AutoencoderTransformer(
     An error in ``fit`` or ``partial_fit`` leaves the estimator as it was before the call. Ctrl-C
     ends the training, with the best epoch kept.
 
-    Beyond the range of the training rows, in PCA's scores or in what they leave, a trained net goes
-    on as the PCA that it started as, and the code is the best of a few steps towards one that is
-    decoded to the row's PCA scores; ``partial_fit`` knows no such range.
+    Beyond the codes of the training rows the decoder goes on as the PCA that the net started as.
+    Where a row loses more on PCA's reconstruction than any training row does, a better code is
+    looked for with the decoder, in three steps. ``partial_fit`` does neither.
 
     References
     ----------

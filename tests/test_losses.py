@@ -358,7 +358,7 @@ def test_a_loss_below_zero_is_trained_as_any_other(digits, penalty):
             AutoencoderTransformer(4, loss=loss, **params).fit(train)
             for loss in (Shifted(), "squared_error")
         )
-        assert_allclose(model.reconstruct(test), same.reconstruct(test), rtol=1e-4, atol=1e-4)
+        assert_allclose(model.reconstruct(train), same.reconstruct(train), rtol=1e-4, atol=1e-4)
 
 
 def test_a_rise_of_a_loss_below_zero_is_a_divergence(iris):

@@ -1,10 +1,12 @@
 """The three promises: the start is PCA, unseen rows are not worse, units do not matter."""
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import xlogy
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
@@ -230,10 +232,42 @@ def test_far_from_the_training_rows_it_is_pca(digits, dtype):
         assert_allclose(model.transform(np.vstack([X[:5], far]))[:5], near, atol=1e-5)
     assert max(ratios) < 1.1
     assert abs(ratios[2] - 1) < 1e-5
-    # the training rows are all within the range
+    # the net has learnt of the training rows: it predicts them as it is
     expected = model.reconstruct(X)
-    model.module_.range = None
+    model.module_.training_codes = None
     assert_allclose(model.reconstruct(X), expected, atol=1e-5)
+
+
+def squared_errors(X, reconstructed):
+    return np.square(X - reconstructed).sum(1)
+
+
+def poisson_deviances(X, reconstructed):
+    return 2 * (xlogy(X, X / reconstructed) - X + reconstructed).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "errors"), [("squared_error", squared_errors), ("poisson", poisson_deviances)]
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_row_that_loses_on_pca_gets_a_better_code(loss, errors, dtype):
+    random = np.random.default_rng(0)
+    angles = random.uniform(0, 2 * np.pi, size=(400, 1)) + np.arange(8)
+    X = random.poisson(np.exp(2 + np.sin(angles))).astype(dtype)
+    train, odd = X[:300], X[300:]
+    odd[np.arange(100), random.integers(8, size=100)] += 20
+    model = AutoencoderTransformer(2, loss=loss, random_state=0).fit(train)
+    start = AutoencoderTransformer(2, loss=loss, max_iter=0).fit(train)
+    net = copy.deepcopy(model)
+    net.module_.training_codes = None
+    assert model.best_iter_ > 0
+    codes, codes_of_net = model.transform(odd), net.transform(odd)
+    ours, of_net = (errors(odd, model.inverse_transform(z)) for z in (codes, codes_of_net))
+    changed = np.abs(codes - codes_of_net).max(1) > 1e-3
+    assert 0 < changed.sum() < 100
+    assert (of_net > errors(odd, start.reconstruct(odd)))[changed].all()
+    assert (ours < of_net)[changed].all()
+    assert_allclose(errors(odd, model.reconstruct(odd)), ours, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("table", "seed"), [("counts", 205), ("outliers", 216)])
@@ -245,12 +279,12 @@ def test_an_extreme_row_is_no_worse_off_than_with_pca(table, seed):
     theirs = np.square(test - pca.inverse_transform(pca.transform(test))).sum(1)
     assert model.best_iter_ > 0
     assert ours.sum() < 1.01 * theirs.sum()
-    # a code may be refined because its row is extreme, whatever the other rows are
+    # which code a row gets does not depend on the rows beside it
     worst = np.argmax(theirs)
     assert_allclose(model.transform(test[[worst]]), model.transform(test)[[worst]], rtol=1e-6)
 
 
-def test_a_range_is_pickled(digits):
+def test_the_codes_of_far_rows_are_pickled(digits):
     model = AutoencoderTransformer(2, max_iter=10, random_state=0).fit(digits[:300])
     far = 30 * digits[300:310] - 10
     assert_array_equal(pickle.loads(pickle.dumps(model)).reconstruct(far), model.reconstruct(far))

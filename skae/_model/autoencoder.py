@@ -18,13 +18,14 @@ from .._utils.torch import (
     to_torch,
 )
 from .._utils.validation import float_type
-from ..architectures._base import AutoencoderModule, Plan, TrainingRange
+from ..architectures._base import AutoencoderModule, Plan, TrainingCodes
 from ..losses import Likelihood, Preparation
 from ..penalties import EncodedBatch
 from ..scorings import Residuals
 
-# Codes over which the mean derivative of the decoder is taken, and their entries at most.
-_DERIVATIVE_ROWS, _MOST_ENTRIES = 256, 2**21
+# Codes over which the mean derivative of the decoder is taken, training rows among which the
+# nearest is looked for, and the entries of either at most.
+_DERIVATIVE_ROWS, _REFERENCE_ROWS, _MOST_ENTRIES = 256, 128, 2**21
 
 
 class Autoencoder:
@@ -226,22 +227,20 @@ class Autoencoder:
     # -- what is known of the training rows ------------------------------------------------------
 
     @torch.no_grad()
-    def keep_range(self, rows, corrupt=None):
-        """Let the net go on as its PCA start beyond these training rows, where it has one.
+    def keep_training_codes(self, rows, some, corrupt=None):
+        """Let the net be no worse than PCA where it has not learnt, if it started as PCA.
 
-        A net that denoises has seen them as `corrupt` returns them as well.
+        `some` of the rows are standardized. A net that denoises has seen what `corrupt` makes of
+        them as well.
         """
         if self.loadings is None:
             return
-
-        def seen():
-            for part in rows.blocks():
-                x = self.module.complete(torch.from_numpy(rows.array(part).astype(np.float64)))
-                yield x
-                if corrupt is not None:
-                    yield corrupt(x)
-
-        self.module.range = TrainingRange.of(self.module, self.loadings, seen())
+        complete = self.module.complete
+        blocks = (complete(as_double(rows.array(part))) for part in rows.blocks())
+        if corrupt is not None:
+            blocks = (seen for x in blocks for seen in (x, corrupt(x)))
+        some = complete(_thinned(some, _REFERENCE_ROWS, self.plan.n_features))
+        self.module.training_codes = TrainingCodes.of(self.module, self.loadings, blocks, some)
 
     def keep_codes(self, x):
         """Keep what `components`, samples and likelihoods need of standardized training rows."""
@@ -271,19 +270,16 @@ class Autoencoder:
             self._components = loadings.detach().numpy().copy()
 
     def _mean_derivative(self):
-        n_rows = min(_DERIVATIVE_ROWS, max(1, _MOST_ENTRIES // self.plan.n_features))
-        z = torch.from_numpy(self.codes[:: -(-len(self.codes) // n_rows)])
-        identity = self.loss.identity
-        scale = self.scale
+        z = torch.from_numpy(_thinned(self.codes, _DERIVATIVE_ROWS, self.plan.n_features))
 
         def decode(z):
             eta = self.module.decode(z)
-            return scale * eta if identity else self.loss.link(eta)
+            return self.scale * eta if self.loss.identity else self.loss.link(eta)
 
         directions = torch.eye(self.n_components, dtype=z.dtype)
         with limit_threads(1):
             slopes = [tangent.mean(0) for tangent in tangents(decode, z, directions)]
-        return torch.stack(slopes).numpy() / scale
+        return torch.stack(slopes).numpy() / self.scale
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -293,8 +289,8 @@ class Autoencoder:
         state["standardization"] = dict(vars(self.standardization))
         state["plan"] = dataclasses.asdict(self.plan)
         state["loadings"] = None if self.loadings is None else self.loadings.numpy()
-        limits = self.module.range
-        state["range"] = None if limits is None else to_numpy(dict(limits.named_buffers()))
+        known = self.module.training_codes
+        state["training_codes"] = None if known is None else to_numpy(dict(known.named_buffers()))
         return state | {"weights": to_numpy(self.module.state_dict())}
 
     @classmethod
@@ -316,8 +312,8 @@ class Autoencoder:
         model.module.load_state_dict(weights)
         if state["loadings"] is not None:
             model.loadings = torch.from_numpy(state["loadings"])
-        if state["range"] is not None:
-            model.module.range = TrainingRange(**to_torch(state["range"]))
+        if state["training_codes"] is not None:
+            model.module.training_codes = TrainingCodes(**to_torch(state["training_codes"]))
         for name in ("codes", "noise", "_components"):
             setattr(model, name, state[name])
         return model
@@ -371,6 +367,12 @@ class Decoder(nn.Module):
         if type(preparation).inverse_transform is not Preparation.inverse_transform:
             mu = torch.from_numpy(preparation.inverse_transform(mu.numpy(force=True))).to(mu)
         return mu.to(z.dtype)
+
+
+def _thinned(values, n_rows, n_features):
+    """Return evenly chosen rows: at most so many, and fewer of wide tables."""
+    n_rows = min(n_rows, max(1, _MOST_ENTRIES // n_features))
+    return values[:: -(-len(values) // n_rows)]
 
 
 def _check_widths(module, plan):

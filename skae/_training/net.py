@@ -198,7 +198,7 @@ class Net(skorch.NeuralNet):
                 f"This net is trained on rows alone, and was given {', '.join(refused)}. The "
                 "estimator's fit takes weights of rows."
             )
-        self.module_.range = None
+        self.module_.training_codes = None
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         except KeyboardInterrupt:
@@ -473,10 +473,10 @@ class Net(skorch.NeuralNet):
     def load_params(self, *args, **kwargs):
         """Load what ``save_params`` has saved, as skorch does.
 
-        The range of the training rows is not saved: what is loaded predicts as the net alone does.
+        The codes of training rows are not saved: what is loaded predicts as the net alone does.
         """
         super().load_params(*args, **kwargs)
-        self.module_.range = None
+        self.module_.training_codes = None
 
     def optimizers(self):
         """Return the optimizer, and the critic's if there is one."""

@@ -12,11 +12,11 @@ from .._utils.torch import as_double
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
 COMPLETIONS = 3
-# How far beyond the training rows a net still goes on as within them, so that it is smooth there,
-# and what may be rounding in float32, both as a fraction.
+# How far beyond the training rows a row or a code still counts as within them, and what may be
+# rounding in float32, both as a fraction.
 _MARGIN, _ROUNDING = 0.01, 1e-6
-# How often the code of a row beyond the training rows is refined.
-_REFINEMENTS = 3
+# How many steps the search for another code takes.
+_STEPS = 3
 ACTIVATIONS = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -100,77 +100,68 @@ class Plan:
         return layer
 
 
-class TrainingRange(nn.Module):
-    """The values that training rows take, beyond which a net goes on as the PCA it started as.
-
-    A row consists of its PCA scores and of the residual that they leave. Each score is within the
-    range of the training rows' own, and the residual no longer than their longest. A row that is
-    beyond by a factor t is shown to the net nearer to the mean, at 1 / t^2 of its place, so that
-    the net's part ends at the mean; codes likewise.
+class TrainingCodes(nn.Module):
+    """What is known of the codes of training rows, and of what PCA makes of these rows.
 
     Parameters
     ----------
     loadings : Tensor of shape (n_components, n_features)
         PCA's, with rows of zeros for components that it does not have.
-    low, high : Tensor of shape (n_components,)
-        The bounds of the scores.
-    squared_length : Tensor of shape ()
-        The square of the largest length of a residual.
-    centre, code_low, code_high : Tensor of shape (n_components,)
+    centre, low, high : Tensor of shape (n_components,)
         The code of the mean, and the bounds of the codes' deviations from it.
+    slack : Tensor of shape ()
+        The most by which the loss of a training row exceeds that of PCA.
+    codes, rows : Tensor of shape (n_rows, n_components) and (n_rows, n_features)
+        Some codes, and the standardized rows that they are decoded to.
     """
 
-    def __init__(self, loadings, low, high, squared_length, centre, code_low, code_high):
+    def __init__(self, loadings, centre, low, high, slack, codes, rows):
         super().__init__()
         for name, value in list(locals().items()):
             if isinstance(value, torch.Tensor):
-                # The weights of a net can be loaded whether or not it has a range.
+                # The weights of a net can be loaded whether or not it has them.
                 self.register_buffer(name, value, persistent=False)
 
     @classmethod
-    def of(cls, module, loadings, blocks):
-        """Return the range of standardized, completed rows, given some at a time in float64."""
+    def of(cls, module, loadings, blocks, some):
+        """Return what the codes of standardized, completed rows tell.
+
+        The rows are given some at a time, and some of them once more, all in float64.
+        """
         centre = module.encode(torch.zeros_like(loadings[:1]))[0]
-        zero = torch.zeros_like(centre)
-        bounds, largest = [zero, zero, zero, zero], torch.zeros(2, dtype=loadings.dtype)
+        low, high = torch.zeros_like(centre), torch.zeros_like(centre)
+        slack, largest = centre.new_zeros(()), centre.new_zeros(())
         for x in blocks:
-            scores, code = x @ loadings.t(), module.encode(x) - centre
-            for i, values in enumerate((scores, code)):
-                bounds[2 * i] = torch.minimum(bounds[2 * i], values.amin(0))
-                bounds[2 * i + 1] = torch.maximum(bounds[2 * i + 1], values.amax(0))
-            squares = x.square().sum(1)
-            rest = squares - scores.square().sum(1)
-            largest = torch.maximum(largest, torch.stack([rest.amax(), squares.amax()]))
-        for i, size in enumerate((largest[1].sqrt(), torch.stack(bounds[2:]).abs().amax())):
-            bounds[2 * i] = (1 + _MARGIN) * bounds[2 * i] - _ROUNDING * size
-            bounds[2 * i + 1] = (1 + _MARGIN) * bounds[2 * i + 1] + _ROUNDING * size
-        low, high, code_low, code_high = bounds
-        squared_length = (1 + _MARGIN) ** 2 * largest[0] + _ROUNDING * largest[1]
-        return cls(loadings, low, high, squared_length, centre, code_low, code_high)
+            code = module.encode(x)
+            loss, of_pca = module.losses(x, module.decode(code), loadings)
+            slack = torch.maximum(slack, (loss - of_pca).amax())
+            largest = torch.maximum(largest, loss.abs().amax())
+            low = torch.minimum(low, (code - centre).amin(0))
+            high = torch.maximum(high, (code - centre).amax(0))
+        size = torch.maximum(-low, high).amax()
+        low = (1 + _MARGIN) * low - _ROUNDING * size
+        high = (1 + _MARGIN) * high + _ROUNDING * size
+        slack = (1 + _MARGIN) * slack + _ROUNDING * largest
+        codes = module.encode(some)
+        rows = module.reconstruction(module.decode(codes))
+        return cls(loadings, centre, low, high, slack, codes, rows)
 
-    def rows(self, x):
-        """Return what the encoder is to see of standardized rows: x itself if all are within."""
-        scores = x @ self.loadings.t()
-        squares = x.square().sum(1, keepdim=True) - scores.square().sum(1, keepdim=True)
-        factor = torch.fmax(
-            _beyond(scores, self.low, self.high),
-            (squares / self.squared_length).clamp(min=1).sqrt(),
-        )
-        outside = factor > 1
-        return torch.where(outside, x / factor**2, x) if outside.any() else x
+    def within(self, z):
+        """Return what the decoder is to see of codes: z itself if all are within the bounds.
 
-    def codes(self, z):
-        """Return what the decoder is to see of codes: z itself if all are within."""
+        A code that is beyond a bound by a factor t is shown nearer to that of the mean, at 1 / t^2
+        of its place, so that the net's part ends there.
+        """
         deviation = z - self.centre
-        factor = _beyond(deviation, self.code_low, self.code_high)
+        factors = torch.where(deviation > 0, deviation / self.high, deviation / self.low)
+        factors = torch.nan_to_num(factors, nan=1.0, posinf=math.inf)
+        factor = factors.amax(1, keepdim=True).clamp(min=1)
         outside = factor > 1
         return torch.where(outside, self.centre + deviation / factor**2, z) if outside.any() else z
 
-
-def _beyond(values, low, high):
-    """Return the largest factor by which a value of each row is beyond a bound, or 1."""
-    factors = torch.where(values > 0, values / high, values / low)
-    return torch.nan_to_num(factors, nan=1.0, posinf=math.inf).amax(1, keepdim=True).clamp(min=1)
+    def nearest(self, x):
+        """Return the codes that are decoded to what is nearest to standardized rows."""
+        return self.codes[torch.cdist(x, self.rows).argmin(1)]
 
 
 class AutoencoderModule(nn.Module):
@@ -185,8 +176,9 @@ class AutoencoderModule(nn.Module):
     and g are each multiplied by a number that is learnt and starts at zero. It makes any f and g
     start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
     the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
-    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. Beyond the
-    ``range``, which a net gets when it is trained, rows and codes are treated as PCA does.
+    ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. A net that is
+    trained gets ``training_codes``. It then decodes codes that are beyond them as PCA does, and
+    looks for another code of a row which it would reconstruct worse than PCA.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -200,7 +192,7 @@ class AutoencoderModule(nn.Module):
         self.padded = padded
         self.gates = nn.Parameter(torch.zeros(2, dtype=torch.float64)) if gated else None
         self.critic = critic
-        self.range: TrainingRange | None = None
+        self.training_codes: TrainingCodes | None = None
         self.register_buffer("spread", torch.ones(n_components, dtype=torch.float64))
         self.register_buffer("noise", torch.ones((), dtype=torch.float64))
         self.register_buffer("start_loss", torch.ones((), dtype=torch.float64))
@@ -223,31 +215,38 @@ class AutoencoderModule(nn.Module):
         return code if out.shape[1] == k else torch.cat([code, out[:, k:]], 1)
 
     def encode(self, x):
-        within = x if self.range is None else self.range.rows(x)
-        code = self.outputs(within)[:, : self.n_components]
-        if within is x:
-            return code
-        code = code + (x - within) @ self.range.loadings.t()
-        beyond = (within != x).any(1)
-        return code.index_put((beyond,), self.refined(x[beyond], code[beyond]))
+        code = self.outputs(x)[:, : self.n_components]
+        return code if self.training_codes is None else self.searched(x, code)[0]
 
-    def refined(self, x, code):
-        """Return codes whose reconstructions have PCA scores nearer to those of standardized rows.
+    def searched(self, x, code):
+        """Return codes of standardized rows and their predictors: other codes where PCA is better.
 
-        The encoder has not learnt of rows beyond the range, but the decoder tells what it lacks.
+        The encoder has not learnt of every row, but the decoder tells what a code lacks. The search
+        begins at the code, or at that of a training row whose reconstruction is nearest, and goes
+        by what is left of the row along PCA's loadings.
         """
-        rest = x - self.reconstruction(self.decode(code))
-        for _ in range(_REFINEMENTS):
-            other = code + rest @ self.range.loadings.t()
-            other_rest = x - self.reconstruction(self.decode(other))
-            # What is less may be rounding.
-            closer = other_rest.square().sum(1) < 0.999 * rest.square().sum(1)
-            code = torch.where(closer[:, None], other, code)
-            rest = torch.where(closer[:, None], other_rest, rest)
-        return code
+        known, eta = self.training_codes, self.decode(code)
+        loss, of_pca = self.losses(x, eta, known.loadings)
+        # It is a number only where both are.
+        worse = ~(loss - of_pca <= known.slack)
+        if not worse.any():
+            return code, eta
+        rows, best, best_eta = x[worse], code[worse], eta[worse]
+        target, least = self.target(rows), torch.nan_to_num(loss[worse], torch.inf, torch.inf)
+        other = known.nearest(rows)
+        for _ in range(_STEPS + 1):
+            other_eta = self.decode(other)
+            loss = self.loss.per_sample(other_eta, target)
+            closer = loss < least - _ROUNDING * least.abs()
+            least = torch.where(closer, loss, least)
+            best = torch.where(closer[:, None], other, best)
+            best_eta = torch.where(closer[:, None], other_eta, best_eta)
+            other = best + (rows - self.reconstruction(best_eta)) @ known.loadings.t()
+        return code.index_put((worse,), best), eta.index_put((worse,), best_eta)
 
     def decode(self, z):
-        within = z if self.range is None else self.range.codes(z)
+        known = self.training_codes
+        within = z if known is None else known.within(z)
         nonlinear = self.g(within).flatten(1)
         if self.gates is not None:
             nonlinear = self.gates[1] * nonlinear
@@ -255,17 +254,24 @@ class AutoencoderModule(nn.Module):
             return self.join(0.0, nonlinear)
         linear = within @ (self.E.t() if self.D is None else self.D)
         if within is not z:
-            linear = linear + (z - within) @ self.range.loadings
+            linear = linear + (z - within) @ known.loadings
         return self.join(linear, nonlinear)
 
     def forward(self, x):
-        return self.decode(self.encode(x))
+        code = self.outputs(x)[:, : self.n_components]
+        return self.decode(code) if self.training_codes is None else self.searched(x, code)[1]
 
     def join(self, linear, nonlinear):
         """Return the predictor of the loss from the outputs of the decoder's two paths."""
         if self.loss.identity:
             return linear + nonlinear
         return self.loss.inverse_link(self.mean + self.scale * linear, self.mean) + nonlinear
+
+    def losses(self, x, eta, loadings):
+        """Return the loss of each standardized row for a predictor, and for that of PCA."""
+        target = self.target(x)
+        of_pca = self.join(x @ loadings.t() @ loadings, 0.0)
+        return self.loss.per_sample(eta, target), self.loss.per_sample(of_pca, target)
 
     def target(self, x):
         """Return standardized rows as the loss wants them."""
