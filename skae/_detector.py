@@ -15,11 +15,10 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ._anomaly.attribution import mean_row
 from ._anomaly.bounds import conditional, false_discoveries
 from ._anomaly.calibration import Calibration, RecentRows, proportions
 from ._anomaly.crossfit import CrossFit
-from ._data.rows import n_batches, resolve_batch_size
+from ._data.rows import mean_row, n_batches, resolve_batch_size
 from ._data.selection import merge_rows
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
 from ._training.tasks import EpochTasks

@@ -100,7 +100,7 @@ def test_files_are_short(path):
 CALLS = {
     "transformer.fit(X)": 19,
     "transformer.transform(X)": 7,
-    "detector.fit(X)": 25,
+    "detector.fit(X)": 23,
 }
 
 

@@ -3,25 +3,7 @@
 import numpy as np
 import torch
 
-from .._data.rows import dense_rows, row_blocks
-
 _N_NODES = 16
-
-
-def mean_row(rows, weight, transform=np.asarray):
-    """Return the weighted mean of what a function makes of rows, by features.
-
-    Entries that are NaN are left out; the mean of a feature that no row has is 0.
-    """
-    # Sums of shares are not larger than the largest entry.
-    weight = weight / weight.sum()
-    total = count = 0.0
-    for part in row_blocks(*rows.shape):
-        x = transform(dense_rows(rows, part))
-        observed = ~np.isnan(x)
-        total += weight[part] @ np.where(observed, x, 0.0)
-        count += weight[part] @ observed
-    return total / np.where(count > 0, count, 1.0)
 
 
 def spread(rest, parts):

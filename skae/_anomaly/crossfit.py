@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from .._data.rows import dense_rows, row_blocks
+from .._data.rows import dense_rows, mean_row, row_blocks
 from .._fit import Fitted, Settings, fit_autoencoder
 from .._utils.registry import resolve
 from .._utils.torch import limit_threads, map_blocks
 from ..scorings import Residuals, Scoring
-from .attribution import integrated_gradients, mean_row, spread
+from .attribution import integrated_gradients, spread
 from .calibration import narrowing
 from .folds import Folds
 

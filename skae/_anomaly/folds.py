@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from .._data.rows import dense_rows, row_blocks
+from .._data.rows import dense_rows, mean_row, row_blocks
 from .._utils.torch import map_blocks
-from .attribution import mean_row
 
 # Rows whose keys are computed at once.
 _BLOCK_ROWS = 4096

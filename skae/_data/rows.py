@@ -380,3 +380,19 @@ class Batches:
             parts = order.tensor_split(n_batches(len(self.rows), self.batch_size))
         for part in parts:
             yield self.rows.batch(part), self.rows.target(part) if self.with_targets else None
+
+
+def mean_row(rows, weight, transform=np.asarray):
+    """Return the weighted mean of what a function makes of rows, by features.
+
+    Entries that are NaN are left out; the mean of a feature that no row has is 0.
+    """
+    # Sums of shares are not larger than the largest entry.
+    weight = weight / weight.sum()
+    total = count = 0.0
+    for part in row_blocks(*rows.shape):
+        x = transform(dense_rows(rows, part))
+        observed = ~np.isnan(x)
+        total += weight[part] @ np.where(observed, x, 0.0)
+        count += weight[part] @ observed
+    return total / np.where(count > 0, count, 1.0)

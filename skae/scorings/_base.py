@@ -2,14 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from .._utils.registry import Strategy
-
-# Standard deviations up to this fraction of the typical one are none: their squares' inverses
-# would not fit in a float64.
-MIN_DEVIATION = 1e-60
 
 
 @dataclass
@@ -81,14 +76,6 @@ class Scoring(Strategy):
 
 
 SCORINGS = Scoring.registry
-
-
-def scale_of(features, weight):
-    """Return the standard deviation of each feature, or 1 where the feature is constant."""
-    centred = features - np.average(features, axis=0, weights=weight)
-    deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
-    constant = deviation <= np.maximum(1e-9 * np.abs(features).max(axis=0), MIN_DEVIATION)
-    return np.where(constant, 1.0, deviation)
 
 
 class Reconstruction(Scoring, name="reconstruction", also=("mse", "reconstruction_error")):

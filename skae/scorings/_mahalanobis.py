@@ -8,8 +8,11 @@ from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
 from .._utils.sklearn import Interval
-from ._base import MIN_DEVIATION, Scoring, scale_of
+from ._base import Scoring
 
+# Standard deviations up to this fraction of the typical one are none: their squares' inverses
+# would not fit in a float64.
+MIN_DEVIATION = 1e-60
 # The choice of the nearest rows nearly always stops changing after fewer steps.
 _MAX_STEPS = 10
 # Eigenvalues below this fraction of the mean eigenvalue are rounding errors.
@@ -18,6 +21,14 @@ _MIN_EIGENVALUE_RATIO = 1e-6
 _MIN_EIGENVALUE = 1e-12
 # Values are clipped here, in standard deviations, so that sums of their fourth powers are numbers.
 _LARGEST = 1e70
+
+
+def scale_of(features, weight):
+    """Return the standard deviation of each feature, or 1 where the feature is constant."""
+    centred = features - np.average(features, axis=0, weights=weight)
+    deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
+    constant = deviation <= np.maximum(1e-9 * np.abs(features).max(axis=0), MIN_DEVIATION)
+    return np.where(constant, 1.0, deviation)
 
 
 def _nearest_rows(distance, weight, fraction):

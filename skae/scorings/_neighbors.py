@@ -7,8 +7,8 @@ import torch
 from scipy import stats
 
 from .._utils.sklearn import Interval
-from ._base import MIN_DEVIATION, Scoring, scale_of
-from ._mahalanobis import Mahalanobis
+from ._base import Scoring
+from ._mahalanobis import MIN_DEVIATION, Mahalanobis, scale_of
 
 # Rows that others are compared with, and values of a feature that its ranks are known at, at most.
 _MOST_ROWS = 1000
