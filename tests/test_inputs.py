@@ -93,17 +93,23 @@ FORMS = {
 }
 
 
+def small_detector():
+    return AutoencoderAnomalyDetector(hidden_layer_sizes=(8,), max_iter=2, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted_to_array(digits):
+    return small().fit(digits), small_detector().fit(digits)
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_bits(form, digits):
+def test_every_form_gives_the_same_bits(form, digits, fitted_to_array):
     X = FORMS[form](digits)
-    model, expected = small().fit(X), small().fit(digits)
+    expected, judge = fitted_to_array
+    model, detector = small().fit(X), small_detector().fit(X)
     assert_array_equal(model.transform(X), expected.transform(digits))
     assert_array_equal(model.reconstruct(X), expected.reconstruct(digits))
     assert model.score(X) == expected.score(digits)
-    detector, judge = (
-        AutoencoderAnomalyDetector(hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(rows)
-        for rows in (X, digits)
-    )
     assert_array_equal(detector.score_samples(X), judge.score_samples(digits))
     assert_array_equal(detector.p_values(X), judge.p_values(digits))
     assert_array_equal(np.asarray(detector.explain(X)), judge.explain(digits))

@@ -247,9 +247,9 @@ def poisson_deviances(X, reconstructed):
 
 
 @pytest.mark.parametrize(
-    ("loss", "errors"), [("squared_error", squared_errors), ("poisson", poisson_deviances)]
+    ("loss", "errors", "dtype"),
+    [("squared_error", squared_errors, np.float32), ("poisson", poisson_deviances, np.float64)],
 )
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_row_that_loses_on_pca_gets_a_better_code(loss, errors, dtype):
     random = np.random.default_rng(0)
     angles = random.uniform(0, 2 * np.pi, size=(400, 1)) + np.arange(8)
