@@ -36,4 +36,5 @@ def diabetes():
 @pytest.fixture(scope="session")
 def images():
     """Digits to learn from and others to look at."""
-    return train_test_split(load_digits().data / 16, random_state=0)
+    digits = load_digits().data / 16
+    return train_test_split(digits, train_size=700, test_size=450, random_state=0)

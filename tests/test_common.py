@@ -57,10 +57,20 @@ def side_by_side(make, **registries):
     ]
 
 
+# scikit-learn's checks of detectors have negative data, whatever the tags say of counts, and
+# numbers that are all distinct, which are no tokens.
+OF_ANY_NUMBERS = [
+    name for name, loss in LOSSES.items() if not (loss.positive_only or loss.discrete)
+]
 EVERY_STRATEGY = [
-    *side_by_side(make, loss=LOSSES, optimizer=OPTIMIZERS, schedule=[*SCHEDULES, None]),
     *side_by_side(
-        make, penalty=PENALTIES, architecture=ARCHITECTURES, corruption=[*CORRUPTIONS, None]
+        make,
+        loss=LOSSES,
+        optimizer=OPTIMIZERS,
+        schedule=[*SCHEDULES, None],
+        penalty=[None, *PENALTIES],
+        architecture=ARCHITECTURES,
+        corruption=[*CORRUPTIONS, None],
     ),
     make(architecture=Dense(linear_path=True), init="random"),
     make(architecture=Dense(norm="batch", dropout=0.1, decoder_hidden_layer_sizes=(5,))),
@@ -70,23 +80,17 @@ EVERY_STRATEGY = [
     make(architecture=Recurrent("lstm", bidirectional=True)),
     make(architecture=Net),
     make(architecture=Module(Net), penalty="contractive", init="random"),
-    make(init="random"),
-    make(early_stopping=False),
     make(batch_size=None, optimizer="sgd", schedule="plateau", early_stopping=False),
     make(n_components=None, alpha=0.01, gradient_clip=None, activation="tanh"),
     # with steps too small to matter: check_pipeline_consistency fits twice, a warm start goes on
     make(warm_start=True, learning_rate=1e-12),
-    *side_by_side(make_detector, scoring=SCORINGS, architecture=ARCHITECTURES),
-    # scikit-learn's checks of detectors have negative data, whatever the tags say of counts, and
-    # numbers that are all distinct, which are no tokens
-    *(
-        make_detector(loss=name, scoring="reconstruction")
-        for name, loss in LOSSES.items()
-        if not (loss.positive_only or loss.discrete)
+    *side_by_side(
+        make_detector,
+        scoring=SCORINGS,
+        loss=OF_ANY_NUMBERS,
+        architecture=[*ARCHITECTURES, Net],
+        penalty=[None, None, "adversarial"],
     ),
-    # one with a net of its own; the transformer's checks have all of them
-    make_detector(penalty="adversarial"),
-    make_detector(architecture=Net),
     make_detector(init="pca", early_stopping=True, corruption="residual", trim=0.0),
     make_detector(n_folds=5, contamination=0.1, n_components=None),
     make_detector(batch_size=None, optimizer="sgd", schedule=None),

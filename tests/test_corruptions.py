@@ -121,7 +121,7 @@ def test_a_net_that_saw_noise_removes_it_better(corruption, spoil):
     seen = spoil(test, np.random.default_rng(0))
     errors = {}
     for name, choice in (("clean", None), ("corrupted", corruption)):
-        model = AutoencoderTransformer(16, corruption=choice, max_iter=40, random_state=0)
+        model = AutoencoderTransformer(16, corruption=choice, max_iter=20, random_state=0)
         errors[name] = ((test - model.fit(train).reconstruct(seen)) ** 2).mean()
     assert errors["corrupted"] < 0.8 * errors["clean"]
 

@@ -95,10 +95,10 @@ def test_a_penalty_from_outside_takes_one_class(images):
             return {"size": 10 * batch.module.start_loss * batch.units().square().mean(1)}
 
     try:
-        small, plain = fit(train, "small"), fit(train, None)
+        small, plain = (fit(train, penalty, max_iter=10) for penalty in ("small", None))
         assert small.transform(test).std() < 0.5 * plain.transform(test).std()
         assert {"train_size", "valid_size"} < small.history_[1].keys()
-        assert_array_equal(fit(train, Small()).transform(test), small.transform(test))
+        assert_array_equal(fit(train, Small(), max_iter=10).transform(test), small.transform(test))
     finally:
         del PENALTIES["small"]
 
@@ -189,9 +189,9 @@ def test_contractive_codes_move_less(sizes, images):
 
     def movement(model):
         codes = model.transform(test)
-        return np.sqrt(
-            (((model.transform(test + nudge) - codes) ** 2).mean(0) / codes.var(0)).mean()
-        )
+        squares = (model.transform(test + nudge) - codes) ** 2 / codes.var(0)
+        # the median, as a row that PCA reconstructs better may get another code altogether
+        return np.sqrt(np.median(squares.mean(1)))
 
     plain = fit(train, None, hidden_layer_sizes=sizes)
     contractive = fit(train, Contractive(), hidden_layer_sizes=sizes)
@@ -221,8 +221,8 @@ def test_nested_dropout_keeps_the_first_components():
 
 def test_the_first_components_are_a_code_of_their_own(images):
     train, test = images
-    ordered = fit(train, "ordered", n_components=8)
-    plain = fit(train, None, n_components=8)
+    ordered = fit(train, "ordered", n_components=8, max_iter=45)
+    plain = fit(train, None, n_components=8, max_iter=45)
     start = fit(train, None, n_components=8, max_iter=0)
 
     def error(model, j):

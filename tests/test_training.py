@@ -536,14 +536,6 @@ def test_partial_fit_is_one_pass(digits):
     assert counts == {3 * 8}
 
 
-def test_partial_fit_over_chunks_comes_near_fit(digits):
-    model = AutoencoderTransformer(4, random_state=0)
-    for _ in range(30):
-        for chunk in np.array_split(digits, 4):
-            model.partial_fit(chunk)
-    assert model.score(digits) > fit(digits, 4, max_iter=0).score(digits)
-
-
 def test_a_fitted_estimator_does_not_hold_x():
     X = np.random.default_rng(0).normal(size=(100, 4))
     held = weakref.ref(X)
