@@ -143,7 +143,8 @@ class AutoencoderAnomalyDetector(
         Number of nets that are trained at the same time, each in a process of its own unless
         ``joblib.parallel_config`` says otherwise; None is 1, -1 as many as there are cores. What is
         fitted does not depend on it. As the processes take some seconds to start, it pays where a
-        fit takes longer. With `callbacks` or `distributed` the nets are trained in turn.
+        fit takes longer. Small dense nets with the squared error are always trained side by side in
+        one process. With `callbacks` or `distributed` the nets are trained in turn.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, the layers and the batches. See `AutoencoderTransformer`.
     verbose : int, default=0
@@ -389,9 +390,7 @@ class AutoencoderAnomalyDetector(
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
                 rows, weight = recent
             weight = proportions(weight)
-            with limit_threads(1):
-                crossfit.fit_scorings(rows, weight, self.scoring)
-            scores = -crossfit.calibrate(rows, weight)
+            scores = -crossfit.fit_scorings(rows, weight, self.scoring)
             calibration = Calibration(scores, weight)
             normal = scores >= calibration.threshold(0.5)
             with limit_threads(1):

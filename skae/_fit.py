@@ -9,6 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
@@ -33,6 +34,7 @@ from ._training.callbacks import (
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
+from ._training.together import are_alike, train_together
 from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
 from ._utils.sklearn import Interval, StrOptions
 from ._utils.torch import (
@@ -234,7 +236,95 @@ class Fitted:
         return cls(**state | restored | {"net": net, "settings": settings})
 
 
-def fit_autoencoder(
+class Training:
+    """A net that is ready to be trained on rows.
+
+    The generator is NumPy's; `fitted_now` returns what a fit would that ends now, for `tasks`.
+    """
+
+    def __init__(self, net, rows, generator, tasks, fitted_now):
+        self.net = net
+        self.rows = rows
+        self.tasks = tasks
+        self.fitted_now = fitted_now
+        self.best = dict(net.callbacks_)["best_epoch"]
+        self.seed = draw_seed(generator) if net.max_epochs else None
+
+    def begin(self):
+        """Tell scikit-learn's callbacks of it."""
+        if self.tasks is not None:
+            self.tasks.enter(self.net, self.fitted_now)
+
+    def run(self):
+        """Train the net by skorch's own loop, on the threads that a step of it is worth."""
+        net, rows = self.net, self.rows
+        self.begin()
+        if net.max_epochs == 0:
+            with limit_threads(1):
+                train, valid = net.get_split_datasets(rows)
+                self.best.measure_start(net, train or rows, valid)
+        else:
+            draws = drawing_from(self.seed) if net.model.architecture.draws else nullcontext()
+            with limit_threads(threads_for(net.batch_size * net.model.n_weights)), draws:
+                (net.fit_together if isinstance(net, DistributedNet) else net.partial_fit)(rows)
+        self.end()
+
+    def end(self):
+        """Let a net that is trained have the weights to keep."""
+        if self.best.start_ is None:
+            # It was interrupted before there was anything to keep.
+            raise KeyboardInterrupt
+        if self.net.max_epochs:
+            self.best.restore(self.net)
+            if self.net.train_split is None:
+                # The last step is in no loss yet.
+                measure_error(self.net, self.rows)
+        if self.tasks is not None:
+            self.tasks.leave(self.net)
+
+
+def fit_autoencoder(*args, **kwargs):
+    """Train an autoencoder and return what was fitted. The arguments are those of `_fitting`."""
+    fit = _fitting(*args, **kwargs)
+    return _trained(fit, next(fit))
+
+
+def fit_autoencoders(calls, n_jobs):
+    """Train several autoencoders, by the arguments of a call of `fit_autoencoder` each.
+
+    Small nets of one kind are trained step by step beside each other, others `n_jobs` at a time.
+    """
+    fits = [_fitting(**call) for call in calls]
+    trainings = [next(fit) for fit in fits]
+    nets = [training.net for training in trainings]
+    if are_alike(nets):
+        for training in trainings:
+            training.begin()
+        with limit_threads(threads_for(sum(net.batch_size * net.model.n_weights for net in nets))):
+            train_together(nets, [training.rows for training in trainings])
+        for training in trainings:
+            training.end()
+        return [_returned(fit) for fit in fits]
+    if n_jobs in (None, 1):
+        return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
+    # The steps of small nets are mostly Python, which threads would take turns at.
+    return Parallel(n_jobs)(delayed(fit_autoencoder)(**call) for call in calls)
+
+
+def _trained(fit, training):
+    training.run()
+    return _returned(fit)
+
+
+def _returned(fit):
+    """Return what a generator returns after its only `yield`."""
+    try:
+        next(fit)
+    except StopIteration as end:
+        return end.value
+
+
+def _fitting(
     X,
     sample_weight,
     settings,
@@ -244,7 +334,7 @@ def fit_autoencoder(
     target=None,
     tasks=None,
 ):
-    """Train an autoencoder on the rows of X; return what was fitted.
+    """Yield a `Training`, and return what was fitted when it is done.
 
     Parameters
     ----------
@@ -314,11 +404,8 @@ def fit_autoencoder(
     judged = one_pass and settings.early_stopping and stream.losses is not None
     if judged and stream.trained:
         stream.judge(net, rows, start_again(model, stream))
-    if tasks is not None:
-        tasks.enter(net, partial(_fitted_now, net, rows, stream, generator, split_generator))
-    _train(net, rows, generator)
-    if tasks is not None:
-        tasks.leave(net)
+    now = partial(_fitted_now, net, rows, stream, generator, split_generator)
+    yield Training(net, rows, generator, tasks, now)
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.
@@ -501,29 +588,6 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr
     return net
-
-
-def _train(net, rows, generator):
-    """Train a net by skorch's own loop, on the threads that a step of it is worth."""
-    best = dict(net.callbacks_)["best_epoch"]
-    if net.max_epochs == 0:
-        with limit_threads(1):
-            train, valid = net.get_split_datasets(rows)
-            best.measure_start(net, train or rows, valid)
-        return
-    draws = nullcontext()
-    seed = draw_seed(generator)
-    if net.model.architecture.draws:
-        draws = drawing_from(seed)
-    with limit_threads(threads_for(net.batch_size * net.model.n_weights)), draws:
-        (net.fit_together if isinstance(net, DistributedNet) else net.partial_fit)(rows)
-    if best.start_ is None:
-        # It was interrupted before there was anything to keep.
-        raise KeyboardInterrupt
-    best.restore(net)
-    if net.train_split is None:
-        # The last step is in no loss yet.
-        measure_error(net, rows)
 
 
 def _build_net(settings, model, missing, own, *, device=None, kept=None, **params):

@@ -28,6 +28,7 @@ from benchmarks.costs import (
     _fit_once,
     _reference,
     case_ratios,
+    detector,
     epochs,
     growth,
     imports,
@@ -348,12 +349,14 @@ def test_patches_are_cut_from_images(no_fashion):
     assert _data.images(20).shape == (20, 784)
 
 
-@pytest.mark.parametrize(("name", "module"), [("transform", transform), ("search", search)])
-def test_parts_yield_their_peers(name, module, monkeypatch):
+@pytest.mark.parametrize("name", ["transform", "search", "detector"])
+def test_parts_yield_their_peers(name, monkeypatch):
     monkeypatch.setattr(transform, "SIZES", {(60, 6): (2, _data.low_rank)})
     for key, value in {"N_ROWS": 80, "N_FEATURES": 4, "N_EPOCHS": 1, "WIDTHS": [1]}.items():
         monkeypatch.setattr(search, key, value)
     monkeypatch.setattr(search.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(detector, "SIZES", [(60, 4)])
+    monkeypatch.setattr(detector, "N_SCORED", 90)
     # Threads for processes, which would each import torch.
     with joblib.parallel_config("threading"):
         (case,) = SPEED[name]()

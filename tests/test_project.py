@@ -81,8 +81,8 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 745,
-    "_fit.py": 615,
-    "_training/net.py": 515,
+    "_fit.py": 680,
+    "_training/net.py": 525,
     "_transformer.py": 805,
     "_utils/torch.py": 500,
 }
@@ -100,7 +100,7 @@ def test_files_are_short(path):
 CALLS = {
     "transformer.fit(X)": 19,
     "transformer.transform(X)": 7,
-    "detector.fit(X)": 23,
+    "detector.fit(X)": 24,
 }
 
 

@@ -55,6 +55,8 @@ TARGETS = [
     Target("transform", "skae, linear-sized", "PCA", 3.0),
     Target("transform", "skae, linear-sized", "forward, linear-sized", 1.1),
     Target("transform", "skae, default net", "forward, default net", 1.1),
+    Target("detector", "skae, fit", "IsolationForest, fit", 3.0),
+    Target("detector", "skae, scores", "IsolationForest, scores", 3.0),
     Target("import", "torch, skorch, skae", "torch, skorch", 1.1),
     Target("busy", "skae, beside a busy core", "skae", 2.5),
     Target("search", "n_jobs=1", "n_jobs=2", 1.6, at_least=True),

@@ -141,6 +141,23 @@ def transform_table(folder, rows):
     (folder / "costs_transform.inc").write_text(list_table(header, body))
 
 
+def detector_table(folder, rows):
+    """Write the seconds of a detector, and over IsolationForest's."""
+    ratios = {
+        what: case_ratios(rows, "detector", f"skae, {what}", f"IsolationForest, {what}")
+        for what in ("fit", "scores")
+    }
+    body = []
+    for case, peers in medians(rows, "detector").items():
+        cells = [case]
+        for what, of_cases in ratios.items():
+            cells += [seconds(peers[f"skae, {what}"]), number(of_cases[case], "{:.1f}")]
+        body.append(cells)
+    header = ["Rows x features", "Fit", "over the forest's", "Scores of 100,000 rows"]
+    header += ["over the forest's"]
+    (folder / "costs_detector.inc").write_text(list_table(header, body))
+
+
 def process_table(folder, rows):
     """Write what concerns processes and threads."""
     body = [
@@ -203,6 +220,7 @@ def write_costs(folder, results):
     profile_table(folder, speed)
     error_table(folder, speed)
     transform_table(folder, speed)
+    detector_table(folder, speed)
     process_table(folder, speed)
     memory_table(folder, memory)
     growth_plot(folder, growth)

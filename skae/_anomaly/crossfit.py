@@ -4,10 +4,9 @@ import copy
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 
 from .._data.rows import dense_rows, mean_row, row_blocks
-from .._fit import Fitted, Settings, fit_autoencoder
+from .._fit import Fitted, Settings, fit_autoencoders
 from .._utils.registry import resolve
 from .._utils.torch import limit_threads, map_blocks
 from ..scorings import Residuals, Scoring
@@ -15,8 +14,10 @@ from .attribution import integrated_gradients, spread
 from .calibration import narrowing
 from .folds import Folds
 
-# Rows that are scored at once by a net, whose layers then stay in the cache.
-_BLOCK_ROWS = 4096
+# Rows that are scored at once, which then stay in the cache.
+_BLOCK_ROWS = 1024
+# Multiply-adds for each entry that a scoring is fitted to, more or less.
+_FITTING = 1000
 # Entries of the rows that a scoring learns from, more or less.
 _MOST_ENTRIES = 2**26
 # The standard deviation of normal residuals, as a multiple of the median of their sizes.
@@ -45,7 +46,7 @@ class CrossFit:
         `params` returns the parameters of a net for a number of rows. `one_pass` lets the nets go
         on with one pass over the rows. `tasks` are those of the detector's fit, if it has any.
         """
-        folds, jobs = self.folds.add(rows, self.generator), {}
+        folds, calls = self.folds.add(rows, self.generator), {}
         for fold, (previous, seed) in enumerate(zip(self.fits, self.seeds, strict=True)):
             own = folds == fold
             if not own.any():
@@ -61,39 +62,44 @@ class CrossFit:
             settings = Settings(own_params)
             if previous is not None:
                 settings = previous.settings.going_on(settings, one_pass)
-            jobs[fold] = delayed(fit_autoencoder)(
-                some,
-                counts,
-                settings,
-                previous,
-                one_pass,
-                keep_codes=False,
-                tasks=None if tasks is None else tasks.fold(),
-            )
-        # The steps of small nets are mostly Python, which threads would take turns at.
-        for fold, fit in zip(jobs, Parallel(n_jobs)(jobs.values()), strict=True):
+            calls[fold] = {
+                "X": some,
+                "sample_weight": counts,
+                "settings": settings,
+                "previous": previous,
+                "one_pass": one_pass,
+                "keep_codes": False,
+                "tasks": None if tasks is None else tasks.fold(),
+            }
+        for fold, fit in zip(calls, fit_autoencoders(calls.values(), n_jobs), strict=True):
             self.fits[fold] = fit
 
     def fit_scorings(self, rows, weight, scoring):
-        """Fit a scoring to what each net makes of the rows of its fold."""
-        self.scorings, self.deviations = [], []
+        """Fit a scoring to what each net makes of the rows of its fold.
+
+        Returns the distances of the rows, where it is known how they compare with those of others.
+        """
         folds = self.folds.find(rows)
-        for fold, fit in enumerate(self.fits):
+        self.scorings = [resolve(Scoring, scoring) for _ in self.fits]
+        self.deviations = [None] * len(self.fits)
+
+        def fit(fold):
             own = np.flatnonzero(folds == fold)
             if len(own) < 2:
                 # A single row has no spread.
                 own = np.arange(len(folds))
             own = own[:: 1 + len(own) * rows.shape[1] // _MOST_ENTRIES]
-            some = rows[own]
-            with torch.no_grad():
-                blocks = row_blocks(*some.shape, _BLOCK_ROWS)
-                parts = [_residuals(fit.model, _dense(some, part)) for part in blocks]
+            some, model = rows[own], self.fits[fold].model
+            parts = [_residuals(model, _dense(some, part)) for part in _blocks(some)]
             names = ("code", "residual", "loss", "row")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
-            fitted = resolve(Scoring, scoring)
-            fitted.fit(Residuals(*joined), weight[own])
-            self.scorings.append(fitted)
-            self.deviations.append(_typical(joined[1].numpy()) * fit.model.scale)
+            self.scorings[fold].fit(Residuals(*joined), weight[own])
+            self.deviations[fold] = _typical(joined[1].numpy()) * model.scale
+
+        map_blocks(fit, range(len(self.fits)), rows.size * _FITTING)
+        by_net = self._by_net(rows)
+        self.narrowing = narrowing(by_net, folds, weight)
+        return self._combined(by_net, folds)
 
     def fit_baselines(self, rows, weight):
         """Learn what contributions are measured from: the mean of rows, as each net sees them.
@@ -105,13 +111,6 @@ class CrossFit:
             for fit in self.fits
         ]
 
-    def calibrate(self, rows, weight):
-        """Learn how the distances of training rows compare with others, and return them."""
-        folds = self.folds.find(rows)
-        by_net = np.stack(list(self._by_net(rows)))
-        self.narrowing = narrowing(by_net, folds, weight)
-        return self._combined(by_net, folds)
-
     def distances(self, X):
         """Return how unusual each row is: the mean over the nets not trained on it.
 
@@ -120,17 +119,17 @@ class CrossFit:
         return self._combined(self._by_net(X), self.folds.find(X))
 
     def _by_net(self, X):
-        """Yield the distances of all rows by each net."""
-        for fit, scoring in zip(self.fits, self.scorings, strict=True):
-            out = np.empty(X.shape[0])
+        """Return the distances of all rows by each net, an array with a line for each."""
+        out = np.empty((len(self.fits), X.shape[0]))
 
-            def score(part, model=fit.model, scoring=scoring, out=out):
-                rows = _dense(X, part)
-                out[part] = _distance(scoring, _residuals(model, rows)).numpy()
+        def score(part):
+            rows = _dense(X, part)
+            for line, fit, scoring in zip(out, self.fits, self.scorings, strict=True):
+                line[part] = _distance(scoring, _residuals(fit.model, rows)).numpy()
 
-            blocks = row_blocks(*X.shape, _BLOCK_ROWS)
-            map_blocks(score, blocks, len(out) * fit.model.n_weights)
-            yield out
+        work = sum(map(_work, self.fits, self.scorings))
+        map_blocks(score, _blocks(X), X.shape[0] * work)
+        return out
 
     def _combined(self, by_net, folds):
         total = np.zeros(len(folds))
@@ -153,7 +152,7 @@ class CrossFit:
         with limit_threads(1):
             for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
                 share = self._share(fold, folds)
-                for part in row_blocks(*X.shape, _BLOCK_ROWS):
+                for part in _blocks(X):
                     rows = _dense(X, part)
                     found = _contributions(fit.model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
@@ -195,6 +194,17 @@ def _typical(residuals):
     sizes = np.abs(residuals)
     median = _NORMAL * np.median(sizes, axis=0)
     return np.where(median > 0, median, sizes.mean(axis=0))
+
+
+def _work(fit, scoring):
+    """Return about how many multiply-adds it takes to score a row."""
+    parts = [vars(part).values() for part in getattr(scoring, "scorings_", [scoring])]
+    arrays = [value for values in parts for value in values if isinstance(value, np.ndarray)]
+    return fit.model.n_weights + sum(array.size for array in arrays)
+
+
+def _blocks(X):
+    return row_blocks(*X.shape, _BLOCK_ROWS)
 
 
 def _dense(X, part):

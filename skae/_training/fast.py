@@ -1,4 +1,4 @@
-"""Faster steps: all parameters in one vector, and the gradient of dense nets written out.
+"""Faster steps: all parameters in one vector, and the gradients of dense nets written out.
 
 Everything here has a plain counterpart in torch, which the tests compare it with, and which is used
 where an operator of torch is missing.
@@ -70,8 +70,6 @@ def slope_of(layer):
 # Products of this many numbers are faster in oneDNN than in MKL, which torch takes them from: on
 # processors of another maker MKL leaves the widest vectors unused.
 _LARGE = 2**20
-# Columns up to which a product may be narrow.
-_NARROW = 32
 _onednn_linear = private_operator("linear_pointwise")
 
 
@@ -88,10 +86,16 @@ def known_gradient(module, criterion):
     trained += [] if module.E is None else [module.E, module.D]
     own = module.own_parameters()
     distinct = {id(p) for p in trained} == {id(p) for p in own} and len(trained) == len(own)
-    hooked = any(_is_hooked(m) for m in module.modules())
+    attributes = (item for part in module.modules() for item in vars(part).items())
+    hooked = any(value for name, value in attributes if name.endswith("_hooks"))
     if not distinct or hooked or not all(p.requires_grad for p in own):
         return None
-    return DenseGradient(module, criterion, *stacks)
+    E, D = (None, None) if module.E is None else (Weight.of(module.E), Weight.of(module.D))
+    f, g = (
+        [Layer(Weight.of(linear.weight), Weight.of(linear.bias), after) for linear, after in stack]
+        for stack in stacks
+    )
+    return DenseGradient(module, criterion, f, g, E, D)
 
 
 def _layers(stack):
@@ -112,26 +116,19 @@ def _layers(stack):
     return pairs if pairs and pairs[-1][1] is None else None
 
 
-def _is_hooked(module):
-    return any(value for name, value in vars(module).items() if name.endswith("_hooks"))
-
-
 class DenseGradient:
     """The loss of a dense autoencoder and its gradient, which goes where the parameters' own is.
 
-    The encoder `f` and the decoder `g` are pairs of a linear layer and its activation or None. The
-    module's parameters must have gradients, which are overwritten in place.
+    The encoder `f` and the decoder `g` are lists of layers, `E` and `D` weights or None. Where
+    these are of several nets that have the squared error, so are the rows, and there is a loss for
+    each net. The parameters must have gradients, which are overwritten in place.
     """
 
-    def __init__(self, module, criterion, f, g):
+    def __init__(self, module, criterion, f, g, E, D):
         self.module = module
         self.criterion = criterion
-        self.f = [_Layer(*pair) for pair in f]
-        self.g = [_Layer(*pair) for pair in g]
-        self.linear = module.E is not None
-        if self.linear:
-            self.E, self.D = module.E.detach(), module.D.detach()
-            self.E_place, self.D_place = _place_of_gradient(module.E), _place_of_gradient(module.D)
+        self.f, self.g, self.E, self.D = f, g, E, D
+        self.linear = E is not None
         self.squared = type(criterion.loss) is SquaredError and not criterion.missing
 
     @torch.no_grad()
@@ -150,9 +147,9 @@ class DenseGradient:
             loss, d_along, d_out = self._any_loss(code, out, x, weight, influence)
         d_code = _backward(self.g, g_tape, d_out, True)
         if self.linear:
-            _leave_product(self.module.D, self.D_place, code.t(), d_along)
-            d_code += product(d_along, self.D.t())
-            _leave_product(self.module.E, self.E_place, seen.t(), d_code)
+            self.D.leave(code.mT, d_along)
+            d_code += product(d_along, self.D.value.mT)
+            self.E.leave(seen.mT, d_code)
         _backward(self.f, f_tape, d_code, False)
         return loss, output
 
@@ -163,40 +160,40 @@ class DenseGradient:
         return self._join(code, out)
 
     def _join(self, code, out):
-        return self.module.join(torch.mm(code, self.D) if self.linear else 0.0, out)
+        return self.module.join(torch.mm(code, self.D.value) if self.linear else 0.0, out)
 
     def _paths(self, x):
         """Return the code, the decoder's nonlinear path, and what the way back needs."""
         code, f_tape = _forward(self.f, x)
         if self.linear:
-            code += product(x, self.E)
+            code += product(x, self.E.value)
         out, g_tape = _forward(self.g, code)
         return code, out, f_tape, g_tape
 
     def _squared_error(self, code, out, x, weight, influence):
         """Return the mean loss and its gradient by the output."""
         if self.linear:
-            out.addmm_(code, self.D)
+            (out.addmm_ if out.dim() == 2 else out.baddbmm_)(code, self.D.value)
         out -= x
-        n_entries = out.numel()
+        n_entries = out.shape[-2] * out.shape[-1]
         if influence is None and weight is None:
-            entries = out.view(-1)
-            loss = torch.dot(entries, entries) / n_entries
+            entries = out.flatten(-2)
+            loss = torch.linalg.vecdot(entries, entries) / n_entries
             out *= 2 / n_entries
             return loss, out
-        losses = torch.linalg.vecdot(out, out) / out.shape[1]
+        losses = torch.linalg.vecdot(out, out) / out.shape[-1]
         counts = torch.ones_like(losses) if weight is None else weight
         losses = losses * counts
         if influence is not None:
             factor = influence(losses)
             losses, counts = losses * factor, counts * factor
-        out *= (counts * (2 / n_entries))[:, None]
-        return losses.mean(), out
+        out *= (counts * (2 / n_entries))[..., None]
+        return losses.mean(-1), out
 
     @torch.enable_grad()
     def _any_loss(self, code, out, x, weight, influence):
         """Return the mean loss and its gradients by the outputs of the two paths."""
-        along = torch.mm(code, self.D) if self.linear else out.new_zeros(())
+        along = torch.mm(code, self.D.value) if self.linear else out.new_zeros(())
         paths = [along.requires_grad_(), out.requires_grad_()]
         losses = self.criterion(self.module.join(*paths), self.module.target(x))
         if weight is not None:
@@ -207,28 +204,46 @@ class DenseGradient:
         return loss.detach(), *torch.autograd.grad(loss, paths)
 
 
-class _Layer:
+class Weight:
+    """A parameter, and where its gradient goes: of one net, or of several."""
+
+    def __init__(self, value, gradient, parameter=None):
+        self.value = value
+        self.gradient = gradient
+        self.parameter = parameter
+
+    @classmethod
+    def of(cls, parameter):
+        return cls(parameter.detach(), parameter.grad, parameter)
+
+    def leave(self, a, b):
+        """Let the gradient be a product of matrices."""
+        if self.gradient._is_view():
+            product(a, b, out=self.gradient)
+        else:
+            # It is no part of a vector, and may be anywhere.
+            self.parameter.grad = product(a, b)
+
+
+class Layer:
     """A linear layer and the activation behind it."""
 
-    def __init__(self, linear, activation):
-        self.linear = linear
-        self.weight, self.bias = linear.weight.detach(), linear.bias.detach()
-        self.place, self.bias_gradient = _place_of_gradient(linear.weight), linear.bias.grad
-        self.activation = activation
+    def __init__(self, weight, bias, activation):
+        self.weight, self.bias, self.activation = weight, bias, activation
         self.slope = None if activation is None else slope_of(activation)
 
     def forward(self, h):
         """Return the output before and after the activation."""
-        a = affine(h, self.weight, self.bias)
+        a = affine(h, self.weight.value, self.bias.value)
         return (a, a) if self.activation is None else (a, self.activation.forward(a))
 
     def backward(self, d, h, before, after, to_input):
         """Leave the gradient by the parameters, and return that by the input h if it is needed."""
         if self.activation is not None:
             d = self.slope(d, before, after)
-        _leave_product(self.linear.weight, self.place, d.t(), h)
-        torch.sum(d, 0, out=self.bias_gradient)
-        return product(d, self.weight) if to_input else None
+        self.weight.leave(d.mT, h)
+        torch.sum(d, -2, out=self.bias.gradient)
+        return product(d, self.weight.value) if to_input else None
 
 
 def _forward(layers, h):
@@ -249,7 +264,9 @@ def _backward(layers, tape, d, to_input):
 
 
 def affine(x, weight, bias):
-    """Return what a linear layer makes of rows."""
+    """Return what a linear layer makes of rows, or several layers of rows of their own."""
+    if x.dim() == 3:
+        return torch.baddbmm(bias[:, None], x, weight.mT)
     n_columns = weight.shape[0]
     if _is_large(x, n_columns):
         return _onednn_linear(x, weight, bias, "none", [], "")
@@ -259,7 +276,9 @@ def affine(x, weight, bias):
 
 
 def product(a, b, out=None):
-    """Return the product of two matrices."""
+    """Return the product of two matrices, or of several pairs of them."""
+    if a.dim() == 3:
+        return torch.bmm(a, b, out=out)
     n_rows, n_columns = a.shape[0], b.shape[1]
     large = _is_large(a, n_columns)
     if _is_narrow(n_rows, n_columns) and (out is not None or not large):
@@ -271,22 +290,9 @@ def product(a, b, out=None):
     return result if out is None else out.copy_(result)
 
 
-def _place_of_gradient(parameter):
-    """Return where a gradient must be left: where it is a part of a vector. None: anywhere."""
-    return parameter.grad if parameter.grad._is_view() else None
-
-
-def _leave_product(parameter, place, a, b):
-    """Let the gradient of a parameter be a product of matrices."""
-    if place is None:
-        parameter.grad = product(a, b)
-    else:
-        product(a, b, out=place)
-
-
 def _is_narrow(n_rows, n_columns):
     """Return whether the BLAS is faster with the transposed product, several times as it may be."""
-    return n_columns <= _NARROW and n_rows >= 4 * n_columns
+    return n_columns <= 32 and n_rows >= 4 * n_columns
 
 
 def _is_large(a, n_columns):
@@ -326,10 +332,10 @@ class FlatParameters:
             self.vectors = [nn.Parameter(self.parameters[0].new_zeros(length))]
         self._lay_out(keep=True)
 
-    def _lay_out(self, keep):
+    def _lay_out(self, keep, gradient=None):
         """Make the parameters views, which keep their values or take those of the vector."""
         for vector in self.vectors:
-            vector.grad = torch.zeros_like(vector)
+            vector.grad = torch.zeros_like(vector) if gradient is None else gradient
         if self.vectors is not self.parameters:
             (vector,), start = self.vectors, 0
             for p in self.parameters:
@@ -349,6 +355,11 @@ class FlatParameters:
         # what is copied or pickled has lost its gradients, and its views have parted
         vars(self).update(state)
         self._lay_out(keep=False)
+
+    def move(self, vector, gradient):
+        """Let other memory be the only vector and its gradient, which have values."""
+        self.vectors[0].data = vector
+        self._lay_out(keep=False, gradient=gradient)
 
     def zero_grad(self):
         """Set the gradients to zero."""

@@ -202,10 +202,13 @@ class Net(skorch.NeuralNet):
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         except KeyboardInterrupt:
-            if self.history and "train_loss" not in self.history[-1]:
-                # The epoch that was not finished has no figures.
-                self.history.pop()
+            self.drop_unfinished_epoch()
             raise
+
+    def drop_unfinished_epoch(self):
+        """Take the last epoch out of the history if it has no figures."""
+        if self.history and "train_loss" not in self.history[-1]:
+            self.history.pop()
 
     # -- rows ------------------------------------------------------------------------------------
 
@@ -255,9 +258,7 @@ class Net(skorch.NeuralNet):
             named = list(self.module_.named_parameters())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
             self.flat_.collect()
-        if self.settings.gradient_clip is not None:
-            self.flat_.clip(self.settings.gradient_clip)
-        self.flat_.step(self.optimizer_)
+        self.take_step()
         if self.module_.critic is not None:
             step["critic"] = self.critic_step()
         return step
@@ -280,6 +281,12 @@ class Net(skorch.NeuralNet):
         self.flat_.zero_grad()
         loss.backward()
         return {"loss": loss.detach(), "y_pred": eta.detach(), **terms}
+
+    def take_step(self):
+        """Let the optimizer take a step by the gradient."""
+        if self.settings.gradient_clip is not None:
+            self.flat_.clip(self.settings.gradient_clip)
+        self.flat_.step(self.optimizer_)
 
     def critic_step(self):
         """Let the penalty's critic take one step, and return its loss before it."""
@@ -304,12 +311,20 @@ class Net(skorch.NeuralNet):
         """As skorch's, but that the terms of the loss enter the history as well."""
         if iterator is None:
             return
+        self.begin_epoch(training)
+        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        self.end_epoch(training, prefix)
+
+    def begin_epoch(self, training):
+        """Make ready for the batches of an epoch, which the net trains on or not."""
         self.terms_ = []
         self._restart_evaluation()
         if training:
             self._find_gradient()
             self._set_training(True)
-        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+
+    def end_epoch(self, training, prefix):
+        """Note the terms of the loss after the batches of an epoch."""
         if training:
             self._set_training(False)
         for name, value in _means(self.terms_).items():
@@ -505,7 +520,6 @@ def _influence(losses, weight, trim):
     """Return how much each row counts in a step: next to nothing for those with large losses."""
     # A row is judged by its own loss, not by its weight.
     judged = losses.detach() if weight is None else losses.detach() / weight
-    n_kept = max(1, round((1 - trim) * len(judged)))
+    n_kept = max(1, round((1 - trim) * judged.shape[-1]))
     influence = torch.full_like(judged, _TRIMMED)
-    influence[torch.topk(judged, n_kept, largest=False)[1]] = 1.0
-    return influence
+    return influence.scatter_(-1, torch.topk(judged, n_kept, largest=False)[1], 1.0)

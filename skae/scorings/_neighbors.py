@@ -4,7 +4,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import ndtri
 
 from .._utils.sklearn import Interval
 from ._base import Scoring
@@ -202,21 +202,27 @@ class Combined(Scoring, name="combined"):
 
 def _normal_scores(column, weight):
     """Return distinct values of a feature, in ascending order, and their normal scores."""
-    values, inverse = np.unique(column, return_inverse=True)
-    counts = np.bincount(inverse, weights=weight)
+    values, counts = _distinct(column, weight)
     total = counts.sum()
     rank = np.cumsum(counts) - counts / 2
     # The extremes are as those of as many rows, whatever the unit of their weights.
     n_rows = len(column)
     probability = np.clip(rank / total, 0.5 / (n_rows + 1), 1 - 0.5 / (n_rows + 1))
     kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_ROWS)).astype(int))
-    return values[kept], stats.norm.ppf(probability[kept])
+    return values[kept], ndtri(probability[kept])
+
+
+def _distinct(values, weight):
+    """Return distinct values in ascending order, and the weight of each."""
+    order = np.argsort(values)
+    values = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    return values[starts], np.add.reduceat(weight[order], starts)
 
 
 def _tail(distances, weight):
     """Return distances in ascending order, the surprise of each, and the mean excess of a tail."""
-    distances, inverse = np.unique(distances, return_inverse=True)
-    counts = np.bincount(inverse, weights=weight)
+    distances, counts = _distinct(distances, weight)
     n_rows, total = len(weight), counts.sum()
     # The smallest fraction is that of one row among one more.
     reached = np.cumsum(counts[::-1])[::-1] * (n_rows / total)
