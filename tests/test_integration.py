@@ -33,7 +33,7 @@ def test_one_search_over_pca_and_the_autoencoder(iris):
     }
     # iris is sorted by species: unshuffled folds would measure how the models extrapolate
     folds = KFold(3, shuffle=True, random_state=0)
-    search = GridSearchCV(pipeline, grid, scoring=explained_variance_scorer, cv=folds, n_jobs=2)
+    search = GridSearchCV(pipeline, grid, scoring=explained_variance_scorer, cv=folds)
     search.fit(iris)
     by_model = dict(
         zip(

@@ -74,7 +74,7 @@ def test_the_bound_is_below_the_likelihood_of_pca():
     random = np.random.default_rng(0)
     covariance = np.diag([9.0, 4.0, 0.25, 0.25, 0.25])
     X = random.multivariate_normal(np.zeros(5), covariance, size=3000)
-    model = fit(X[:2000], "variational", n_components=2, max_iter=60)
+    model = fit(X[:2000], "variational", n_components=2, hidden_layer_sizes=(32,), max_iter=60)
     truth = stats.multivariate_normal(np.zeros(5), covariance).logpdf(X[2000:])
     bound = model.score_samples(X[2000:], n_draws=64).mean()
     assert truth.mean() - 0.35 < bound < truth.mean() + 0.02

@@ -21,8 +21,10 @@ def _timed(function):
 
 
 def _bare(model, X):
-    """Return the forward pass of a fitted net on rows that are ready for it, as a function."""
+    """Return the encoder's forward pass on rows that are ready for it, as a function."""
     module, x = float_module(model), net_rows(X)
+    # It does not look whether PCA reconstructs a row better.
+    module.training_codes = None
 
     @torch.inference_mode()
     def forward():

@@ -152,12 +152,13 @@ class TrainingCodes(nn.Module):
         A code that is beyond a bound by a factor t is shown nearer to that of the mean, at 1 / t^2
         of its place, so that the net's part ends there.
         """
+        if ((z >= self.centre + self.low) & (z <= self.centre + self.high)).all():
+            return z
         deviation = z - self.centre
         factors = torch.where(deviation > 0, deviation / self.high, deviation / self.low)
         factors = torch.nan_to_num(factors, nan=1.0, posinf=math.inf)
-        factor = factors.amax(1, keepdim=True).clamp(min=1)
-        outside = factor > 1
-        return torch.where(outside, self.centre + deviation / factor**2, z) if outside.any() else z
+        factor = factors.amax(1, keepdim=True)
+        return torch.where(factor > 1, self.centre + deviation / factor**2, z)
 
     def nearest(self, x):
         """Return the codes that are decoded to what is nearest to standardized rows."""
