@@ -9,7 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
@@ -305,7 +305,7 @@ def fit_autoencoders(calls, n_jobs):
         for training in trainings:
             training.end()
         return [_returned(fit) for fit in fits]
-    if n_jobs in (None, 1):
+    if effective_n_jobs(n_jobs) == 1:
         return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
     # The steps of small nets are mostly Python, which threads would take turns at.
     return Parallel(n_jobs)(delayed(fit_autoencoder)(**call) for call in calls)

@@ -133,6 +133,7 @@ def _training(net, rows):
 
     Who sends it has left the gradient with the net.
     """
+    net.module_.training_codes = None
     net.notify("on_train_begin", X=rows, y=None)
     try:
         train, valid = net.get_split_datasets(rows)
