@@ -299,6 +299,9 @@ def readme_figures():
         f"up to {between('epoch', 'skae', MLP)[2]:.2f} times",
         "{:.1f} to {:.0f} times as fast".format(*between("to_error", MLP, f"skae to {MLP}'s")[::2]),
         f"{sum(ratio is None or ratio < 5 for ratio in aim)} of {len(aim)} sets",
+        "scores {:.0f} to {:.0f} times".format(
+            *between("detector", "skae, scores", "IsolationForest, scores")[::2]
+        ),
         "{:.1f} to {:.1f} times".format(*between("transform", "skae, linear-sized", "PCA")[::2]),
         f"{between('search', one, two)[1]:.1f} times as fast as one",
         f"{between('busy', 'skae, beside a busy core', 'skae')[1]:.2f} times as long",
