@@ -153,7 +153,7 @@ def detector_table(folder, rows):
         for what, of_cases in ratios.items():
             cells += [seconds(peers[f"skae, {what}"]), number(of_cases[case], "{:.1f}")]
         body.append(cells)
-    header = ["Rows x features", "Fit", "over the forest's", "Scores of 100,000 rows"]
+    header = ["Rows x features", "Fit, s", "over the forest's", "Scores of 100,000 rows, s"]
     header += ["over the forest's"]
     (folder / "costs_detector.inc").write_text(list_table(header, body))
 
