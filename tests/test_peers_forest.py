@@ -30,7 +30,7 @@ NOT_A_FOREST = {
 # The tests of chunks replace a function in IsolationForest's file.
 FOREST = {name for name in vars(test_iforest) if "chunks" not in name}
 # 85,000 rows.
-SLOW = {"test_iforest_with_n_jobs_does_not_segfault"}
+SLOW = {"test_iforest_with_n_jobs_does_not_segfault", "test_iforest_parallel_regression"}
 # Of all tests of LocalOutlierFactor.
 NOVELTY = {
     "test_lof_performance",
