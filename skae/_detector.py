@@ -83,8 +83,8 @@ class AutoencoderAnomalyDetector(
     scoring : str or Scoring, default="combined"
         How unusual a row is: a name in `skae.scorings.SCORINGS`, or an object.
     contamination : float or "auto", default="auto"
-        Share of the training rows, in [0, 0.5], that is to be predicted as anomalous. If the
-        training rows are clean, it is also the share of new clean rows that is: the false-alarm
+        Fraction of the training rows, in [0, 0.5], that is to be predicted as anomalous. If the
+        training rows are clean, it is also the fraction of new clean rows that is: the false-alarm
         rate; anomalies among them make false alarms rarer. "auto" is 0.05. With 0 no training row
         is anomalous: the threshold is their lowest score, which one in n + 1 new clean rows is
         below.
@@ -182,13 +182,13 @@ class AutoencoderAnomalyDetector(
     mean over the nets that were not trained on it; any other row's is the mean over all nets. A
     mean over more nets has a lighter tail: by what the scores of single nets show of that, those of
     training rows are moved, in their order, to where new rows' are. That makes ``fit_predict`` as
-    honest as ``predict``, and flags exactly the share `contamination` of the training rows, ties
+    honest as ``predict``, and flags exactly the fraction `contamination` of the training rows, ties
     aside. The least false-alarm rate that n rows can promise is 1 / (n + 1): below it, the
     threshold is the lowest score of a training row.
 
     In thresholds and p-values, n is the effective number of rows: the exponential of the entropy of
-    the weights' shares, the number of distinct rows where all weigh the same. Of the rows given to
-    earlier calls the latest 65,536 are recognised; those before count as new rows.
+    the weights' proportions, the number of distinct rows where all weigh the same. Of the rows
+    given to earlier calls the latest 65,536 are recognised; those before count as new rows.
 
     Features should be on one scale, as for PCA: put a scaler before the detector. Entries that are
     NaN are missing: the net sees its own reconstruction of them, and they have no residual.
@@ -547,7 +547,7 @@ class AutoencoderAnomalyDetector(
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
-            The share of the training rows, the row itself among them, whose score is as low or
+            The fraction of the training rows, the row itself among them, whose score is as low or
             lower: small for anomalies, and uniform for rows like the training ones. At least
             1 / (n + 1) for a new row, where n is the effective number of rows.
 
@@ -620,7 +620,7 @@ class AutoencoderAnomalyDetector(
         X : array-like or sparse matrix of shape (n_samples, n_features)
             The data.
         fdr : float or None, default=None
-            None: anomalies are the rows below the threshold `offset_`. A float in (0, 1): the share
+            None: anomalies are the rows below the threshold `offset_`. A float in (0, 1): the rate
             of false alarms to expect at most among the anomalies found in X, by the procedure of
             Benjamini and Hochberg on the p-values; the rows of X are then judged together.
 

@@ -34,7 +34,7 @@ from ._training.callbacks import (
 )
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
-from ._training.together import are_alike, train_together
+from ._training.together import are_alike, can_be_stacked, train_together
 from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
 from ._utils.sklearn import Interval, StrOptions
 from ._utils.torch import (
@@ -295,7 +295,11 @@ def fit_autoencoders(calls, n_jobs):
     Small nets of one kind are trained step by step beside each other, others `n_jobs` at a time.
     """
     fits = [_fitting(**call) for call in calls]
-    trainings = [next(fit) for fit in fits]
+    first = next(fits[0])
+    if effective_n_jobs(n_jobs) > 1 and not can_be_stacked(first.net):
+        # The steps of small nets are mostly Python, which threads would take turns at.
+        return Parallel(n_jobs)(delayed(fit_autoencoder)(**call) for call in calls)
+    trainings = [first, *map(next, fits[1:])]
     nets = [training.net for training in trainings]
     if are_alike(nets):
         for training in trainings:
@@ -305,10 +309,7 @@ def fit_autoencoders(calls, n_jobs):
         for training in trainings:
             training.end()
         return [_returned(fit) for fit in fits]
-    if effective_n_jobs(n_jobs) == 1:
-        return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
-    # The steps of small nets are mostly Python, which threads would take turns at.
-    return Parallel(n_jobs)(delayed(fit_autoencoder)(**call) for call in calls)
+    return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
 
 
 def _trained(fit, training):

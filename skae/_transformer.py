@@ -76,7 +76,7 @@ class AutoencoderTransformer(
     Parameters
     ----------
     n_components : int, float, "mle" or None, default=2
-        Width of the code. A float in (0, 1): as many components as PCA needs for that share of the
+        Width of the code. A float in (0, 1): as many components as PCA needs for that part of the
         variance. "mle": what PCA guesses by Minka's rule, at least one; it needs as many samples as
         features. None: ``min(n_samples, n_features)``, where equal rows count once. In a wider code
         PCA fills the first components and the rest start at random.
@@ -116,7 +116,7 @@ class AutoencoderTransformer(
     gradient_clip : float or None, default=1.0
         Largest norm of a step's gradient; None does not clip.
     trim : float, default=0.0
-        Share of each step's rows, those with the largest losses, that count a hundredth in the
+        Fraction of each step's rows, those with the largest losses, that count a hundredth in the
         step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
         Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows.
@@ -129,7 +129,7 @@ class AutoencoderTransformer(
         Whether rows are held out to choose the epoch. Otherwise all rows are trained on, and the
         weights of the last epoch stay.
     validation_fraction : float, default=0.1
-        Share of the distinct rows that is held out; at least 30 rows, or a quarter of them where
+        Fraction of the distinct rows that is held out; at least 30 rows, or a quarter of them where
         that is fewer.
     n_iter_no_change : int, default=100
         Epochs without a fall of the loss after which the training ends.
@@ -160,7 +160,7 @@ class AutoencoderTransformer(
     explained_variance_ : ndarray of shape (n_components,)
         Variance of each code on the training rows, with ``n_samples - 1`` degrees of freedom.
     explained_variance_ratio_ : ndarray of shape (n_components,)
-        The share of the variance of the training rows that is reconstructed, ``score(X)``, divided
+        The explained fraction of the variance of the training rows, ``score(X)``, divided
         among the codes in proportion to `explained_variance_`.
     singular_values_ : ndarray of shape (n_components,)
         The norms of the codes of the training rows about their means.
@@ -557,7 +557,7 @@ class AutoencoderTransformer(
         return as_output(self, self._fitted.model.reconstruct(rows), X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
-        """Return the share of the variance of X that its reconstruction explains.
+        """Return the fraction of the variance of X that its reconstruction explains.
 
         Parameters
         ----------
@@ -570,9 +570,9 @@ class AutoencoderTransformer(
 
         Returns
         -------
-        share : float
+        fraction : float
             At most 1, which is best. `skae.metrics.explained_variance_scorer` is the same of PCA.
-            With ``loss="categorical_cross_entropy"``, the share of the tokens that are right.
+            With ``loss="categorical_cross_entropy"``, the fraction of the tokens that are right.
         """
         X = self._checked(X)
         model = self._fitted.model
@@ -582,10 +582,10 @@ class AutoencoderTransformer(
             )
         if model.loss.discrete:
             observed = (~np.isnan(X)).sum(1)
-            share = (model.reconstruct(X) == X).sum(1) / observed.clip(min=1)
+            fraction = (model.reconstruct(X) == X).sum(1) / observed.clip(min=1)
             # A row with nothing in it says nothing.
             weight = (observed > 0) * (1.0 if sample_weight is None else sample_weight)
-            return float(np.average(share, weights=weight)) if weight.any() else 1.0
+            return float(np.average(fraction, weights=weight)) if weight.any() else 1.0
 
         def blocks():
             for part in row_blocks(*X.shape):

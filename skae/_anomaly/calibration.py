@@ -85,7 +85,7 @@ class Calibration:
     """Scores of rows that were not trained on, higher being more normal, and their weights.
 
     Only the proportions of the weights count. They are made to add up to the effective number of
-    rows, the exponential of the entropy of their shares: that is the number of rows where all are
+    rows, the exponential of the entropy of their proportions: the number of rows where all are
     equal, and a single row that was there very often does not make the others count for nothing, as
     it would in (sum w)^2 / sum(w^2).
     """
@@ -93,8 +93,8 @@ class Calibration:
     def __init__(self, scores, weight):
         order = np.argsort(scores, kind="stable")
         self.scores = scores[order]
-        share = weight / weight.mean()
-        effective = len(weight) * np.exp(-np.mean(share * np.log(share)))
+        relative = weight / weight.mean()
+        effective = len(weight) * np.exp(-np.mean(relative * np.log(relative)))
         self.reached = np.cumsum(weight[order] * (effective / weight.sum()))
         self.total = self.reached[-1]
 

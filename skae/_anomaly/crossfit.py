@@ -134,10 +134,10 @@ class CrossFit:
     def _combined(self, by_net, folds):
         total = np.zeros(len(folds))
         for fold, values in enumerate(by_net):
-            total += self._share(fold, folds) * values
+            total += self._weight(fold, folds) * values
         return total + self._shift(total, folds)
 
-    def _share(self, fold, folds):
+    def _weight(self, fold, folds):
         """Return the weight of a net in the score of each row."""
         n_nets = len(self.fits)
         return np.where(folds < 0, 1 / n_nets, (folds != fold) / (n_nets - 1))
@@ -151,13 +151,13 @@ class CrossFit:
         total = np.zeros(X.shape)
         with limit_threads(1):
             for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
-                share = self._share(fold, folds)
+                weight = self._weight(fold, folds)
                 for part in _blocks(X):
                     rows = _dense(X, part)
                     found = _contributions(fit.model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
-                    total[part] += share[part, None] * entries
+                    total[part] += weight[part, None] * entries
         return total + spread(self._shift(total.sum(axis=1), folds), total)
 
     def expected(self, X):
@@ -169,7 +169,7 @@ class CrossFit:
         folds = self.folds.find(X)
         expected, typical = np.zeros(X.shape), np.zeros(X.shape)
         for fold, (fit, deviation) in enumerate(zip(self.fits, self.deviations, strict=True)):
-            weight = self._share(fold, folds)[:, None]
+            weight = self._weight(fold, folds)[:, None]
             expected += weight * fit.model.reconstruct(X)
             if fit.model.loss.preparation.is_identity:
                 typical += weight * deviation

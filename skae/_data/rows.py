@@ -128,14 +128,14 @@ class Moments:
         largest = max(self.largest, other.largest)
         unit = largest or 1.0
         count = self.count + other.count
-        share = other.count / np.where(count > 0, count, 1)
+        fraction = other.count / np.where(count > 0, count, 1)
         shift = other.mean - self.mean
-        variance = (1 - share) * self.variance * (self.largest / unit) ** 2
-        variance += share * other.variance * (other.largest / unit) ** 2
-        variance += share * (1 - share) * (shift / unit) ** 2
+        variance = (1 - fraction) * self.variance * (self.largest / unit) ** 2
+        variance += fraction * other.variance * (other.largest / unit) ** 2
+        variance += fraction * (1 - fraction) * (shift / unit) ** 2
         return Moments(
             count,
-            self.mean + share * shift,
+            self.mean + fraction * shift,
             variance,
             largest,
             self.n_entries + other.n_entries,
@@ -387,7 +387,7 @@ def mean_row(rows, weight, transform=np.asarray):
 
     Entries that are NaN are left out; the mean of a feature that no row has is 0.
     """
-    # Sums of shares are not larger than the largest entry.
+    # Sums of fractions are not larger than the largest entry.
     weight = weight / weight.sum()
     total = count = 0.0
     for part in row_blocks(*rows.shape):

@@ -30,7 +30,7 @@ _FEW = 0.8
 _MEASURED_ROWS = 128
 # Errors beyond are this: sums of many still fit in a float64.
 _LARGEST_ERROR = 1e100
-# By how much a share of the variance may miss that of some components and still be meant as it.
+# By how much a fraction of the variance may miss that of some components and still be meant as it.
 _SHARE_ROUNDING = 1e-12
 
 
@@ -56,7 +56,7 @@ def pca_start(rows, n_components, random_state, padded=False):
 
 
 def row_count(rows):
-    """Return how many rows there are: the sum of their weights, unless these are only shares."""
+    """Return how many rows there are: the sum of their weights, unless these are only fractions."""
     total = 0 if rows.weight is None else float(rows.weight.sum())
     return total if total >= 2 else len(rows)
 
@@ -279,7 +279,7 @@ class Variances:
 
     @property
     def ratio(self):
-        """The share of the variance that is reconstructed, divided among the codes."""
+        """The fraction of the variance that is reconstructed, divided among the codes."""
         explained = self.explained
         kept = (1 - self.left / self.total) if self.total > 0 else 0.0
         return kept * explained / (explained.sum() or 1.0)

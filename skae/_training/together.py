@@ -17,17 +17,19 @@ _SMALL = 2**24
 
 def are_alike(nets):
     """Return whether nets have the same layers and settings, and small steps."""
-    return len(nets) > 1 and all(map(_is_small, nets)) and len({_kind(net) for net in nets}) == 1
+    stackable = len(nets) > 1 and all(map(can_be_stacked, nets))
+    return stackable and len({_kind(net) for net in nets}) == 1
 
 
-def _is_small(net):
+def can_be_stacked(net):
+    """Return whether a net may be trained beside others of its kind."""
     # A user's callback may change the net in the middle of its training.
     plain = type(net) is Net and not net.callbacks and len(net.flat_.vectors) == 1
     if not plain or net.settings.penalty is not None or net.model.architecture.draws:
         return False
     gradient = known_gradient(net.module_, net.criterion_)
-    is_small = net.batch_size * net.model.n_weights <= _SMALL
-    return gradient is not None and gradient.squared and is_small and net.max_epochs > 0
+    small = net.batch_size * net.model.n_weights <= _SMALL
+    return gradient is not None and gradient.squared and small and net.max_epochs > 0
 
 
 def _kind(net):

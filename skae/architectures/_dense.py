@@ -22,7 +22,7 @@ class Dense(Architecture, name="dense", also=("mlp", "linear", "fully_connected"
     decoder_hidden_layer_sizes : array-like of int or None, default=None
         Widths of the decoder's hidden layers, from code to output. None: the encoder's, mirrored.
     dropout : float, default=0.0
-        Share of each hidden layer's outputs that is set to zero in each training step.
+        Fraction of each hidden layer's outputs that is set to zero in each training step.
     norm : {"batch", "layer"} or None, default=None
         Normalisation before each activation.
     tied : bool, default=False

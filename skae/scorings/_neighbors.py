@@ -228,8 +228,8 @@ def _tail(distances, weight):
     reached = np.cumsum(counts[::-1])[::-1] * (n_rows / total)
     surprises = -np.log(np.clip(reached / (n_rows + 1), 1 / (n_rows + 1), 1))
     first = np.argmax(reached <= max(_TAIL * n_rows, reached[-1]))
-    share = counts[first:] / counts[first:].sum()
-    excess = share @ (distances[first:] - distances[max(first - 1, 0)])
+    fraction = counts[first:] / counts[first:].sum()
+    excess = fraction @ (distances[first:] - distances[max(first - 1, 0)])
     kept = np.unique(
         np.linspace(0, len(distances) - 1, min(len(distances), _MOST_ROWS)).astype(int)
     )
