@@ -1,0 +1,276 @@
+"""The anomaly detector of tables."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from .. import AutoencoderAnomalyDetector
+from ..losses import Mixed
+from ._base import names_of, table_tags
+from ._encoder import TableEncoder
+from ._frames import import_pandas, to_pandas
+
+
+class TableAnomalyDetector(OutlierMixin, BaseEstimator):
+    """Anomaly detection in tables: which rows are odd, and which of their columns.
+
+    `TableEncoder` encodes the table and `skae.AutoencoderAnomalyDetector` scores its rows. Missing
+    entries are no anomaly.
+
+    Read more in the :doc:`page on tables </tables>`.
+
+    Parameters
+    ----------
+    contamination : float or "auto", default="auto"
+        Fraction of the training rows that is to be predicted as anomalous, as for
+        `AutoencoderAnomalyDetector`.
+    encoder : TableEncoder or None, default=None
+        What encodes the table. None is one with default parameters.
+    detector : AutoencoderAnomalyDetector or None, default=None
+        The detector, whose ``contamination`` is set here. None is one with default parameters and
+        ``loss="mixed"``.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the detector; None leaves the detector's own.
+
+    Attributes
+    ----------
+    encoder_ : TableEncoder
+        The fitted encoder.
+    detector_ : AutoencoderAnomalyDetector
+        The detector, fitted on the encoded table.
+    offset_ : float
+        The threshold: ``decision_function`` is ``score_samples - offset_``.
+    n_features_in_ : int
+        Number of columns of the table.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where they are all strings.
+
+    See Also
+    --------
+    TableAutoencoder : Codes, reconstructions and imputation of a table.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skae.tables import TableAnomalyDetector
+    >>> table = load_iris(as_frame=True).data
+    >>> table["species"] = load_iris().target_names[load_iris().target]
+    >>> table.loc[0, "species"] = "virginica"
+    >>> detector = TableAnomalyDetector(contamination=0.02, random_state=0).fit(table)
+    >>> int(detector.predict(table)[0])
+    -1
+    >>> detector.explain(table[:1], details=True).loc[0, ["column", "value", "expected"]].tolist()
+    ['species', 'virginica', 'setosa']
+    """
+
+    _parameter_constraints: dict = {
+        "contamination": "no_validation",
+        "encoder": [TableEncoder, None],
+        "detector": [AutoencoderAnomalyDetector, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        contamination: float | str = "auto",
+        *,
+        encoder: TableEncoder | None = None,
+        detector: AutoencoderAnomalyDetector | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.contamination = contamination
+        self.encoder = encoder
+        self.detector = detector
+        self.random_state = random_state
+
+    def fit(self, X, y=None, sample_weight=None) -> "TableAnomalyDetector":
+        """Learn the encoding of a table, and fit the detector on it.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The table: a pandas, polars or Arrow frame, or an array. A minority of anomalies is
+            allowed.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts beside the others.
+
+        Returns
+        -------
+        self : TableAnomalyDetector
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If the table or a parameter is not allowed; see `TableEncoder.fit`.
+        """
+        self._validate_params()
+        encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
+        if self.detector is None:
+            own = AutoencoderAnomalyDetector(loss=Mixed(encoder.blocks_))
+        else:
+            own = clone(self.detector)
+        own.set_params(contamination=self.contamination)
+        if self.random_state is not None:
+            own.set_params(random_state=self.random_state)
+        own.fit(encoder.transform(X), sample_weight=sample_weight)
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_)
+        return self
+
+    def _encoded(self, X):
+        check_is_fitted(self)
+        return self.encoder_.transform(X)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return how normal the rows of a table are.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            A table with the columns of the training table.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            In float64: higher is more normal.
+        """
+        X = self._encoded(X)
+        return self.detector_.score_samples(X)
+
+    def decision_function(self, X) -> np.ndarray:
+        """Return by how much the rows of a table are on the normal side of the threshold.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            A table with the columns of the training table.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``: negative for anomalies.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X, fdr=None) -> np.ndarray:
+        """Return which rows of a table are anomalies.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            A table with the columns of the training table.
+        fdr : float or None, default=None
+            The rate of false alarms to expect at most among the anomalies found, as for
+            `AutoencoderAnomalyDetector.predict`. None: the rows below `offset_`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            1 for inliers, -1 for anomalies.
+
+        Raises
+        ------
+        ValueError
+            If `fdr` is not in (0, 1).
+        """
+        X = self._encoded(X)
+        return self.detector_.predict(X, fdr)
+
+    def p_values(self, X, confidence=None) -> np.ndarray:
+        """Return the conformal p-values of the rows of a table.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            A table with the columns of the training table.
+        confidence : float or None, default=None
+            As for `AutoencoderAnomalyDetector.p_values`.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,)
+            Small for anomalies, and uniform for rows like the training ones.
+
+        Raises
+        ------
+        ValueError
+            If `confidence` is not in (0, 1).
+        """
+        X = self._encoded(X)
+        return self.detector_.p_values(X, confidence)
+
+    def explain(self, X, details=False):
+        """Return how much each column contributes to the score of each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            A table with the columns of the training table: rows whose scores are to be explained.
+        details : bool, default=False
+            Whether to return a line for each row and column, with the value and what was expected.
+
+        Returns
+        -------
+        contributions : DataFrame
+            A pandas DataFrame with a column for each encoded column of the table; they add up to
+            ``score_samples(X)``: the most negative one is the oddest.
+
+            With ``details=True`` a line for each row and column with ``row`` (its label where X is
+            a pandas DataFrame, else its number), ``column``, ``value``, ``expected`` (the
+            reconstruction: a number, a date, or the likeliest category, with the second likeliest
+            where it is at least half as probable), ``contribution`` and ``fraction``, the part of
+            what the odd columns of the row contribute. The rows are in X's order, and the oddest
+            column of each comes first.
+        """
+        pandas = import_pandas()
+        table, encoded = to_pandas(X), self._encoded(X)
+        parts = [*self.encoder_._parts()]
+        if not details:
+            by_number = self.detector_.explain(encoded)
+            sums = {name: by_number[:, part].sum(1) for name, _, part in parts}
+            return pandas.DataFrame(sums, index=table.index)
+        # A line for each number: those of a row in the order of their numbers.
+        lines = self.detector_.explain(encoded, details=True).sort_values(["row", "feature"])
+        shape = encoded.shape
+        by_number = lines["contribution"].to_numpy().reshape(shape)
+        expected = lines["expected"].to_numpy().reshape(shape)
+        if len(table.columns) == self.n_features_in_:
+            table = table.set_axis(self.encoder_._order, axis=1) if _is_array(X) else table
+        contributions = np.column_stack([by_number[:, part].sum(1) for _, _, part in parts])
+        values = _stack([table[name].to_numpy(dtype=object) for name, _, _ in parts])
+        likely = _stack([column.describe(expected[:, part]) for _, column, part in parts])
+        order = np.argsort(contributions, axis=1, kind="stable")
+        names = np.empty(len(parts), dtype=object)
+        names[:] = [name for name, _, _ in parts]
+        odd = np.minimum(contributions, 0.0)
+        unit = np.minimum(odd.min(1, keepdims=True), -np.finfo(np.float64).tiny)
+        fractions = (odd / unit) / np.maximum((odd / unit).sum(1, keepdims=True), 1e-300)
+        sorted_parts = {
+            "value": values,
+            "expected": likely,
+            "contribution": contributions,
+            "fraction": fractions,
+        }
+        sorted_parts = {
+            k: np.take_along_axis(v, order, axis=1).ravel() for k, v in sorted_parts.items()
+        }
+        row = np.repeat(table.index.to_numpy(), len(parts))
+        return pandas.DataFrame({"row": row, "column": names[order.ravel()]} | sorted_parts)
+
+    def __sklearn_tags__(self):
+        return table_tags(super().__sklearn_tags__())
+
+
+def _is_array(X):
+    return not hasattr(X, "columns") and not hasattr(X, "column_names")
+
+
+def _stack(columns):
+    """Return columns of any values as an array of objects of shape (n_rows, n_columns)."""
+    stacked = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for j, column in enumerate(columns):
+        stacked[:, j] = column
+    return stacked
