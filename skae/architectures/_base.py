@@ -296,11 +296,13 @@ class AutoencoderModule(nn.Module):
             return x
         training = self.training
         self.eval()
-        seen = torch.where(missing, 0, x)
+        gaps = missing.any(1)
+        known, missing = x[gaps], missing[gaps]
+        seen = torch.where(missing, 0, known)
         for _ in range(COMPLETIONS):
-            seen = torch.where(missing, self.reconstruction(self(seen)), x)
+            seen = torch.where(missing, self.reconstruction(self(seen)), known)
         self.train(training)
-        return seen
+        return x.index_put((gaps,), seen)
 
     def own_parameters(self):
         """Return the parameters that the loss trains: all but the critic's."""

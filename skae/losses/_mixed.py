@@ -86,7 +86,9 @@ class Mixed(Likelihood, Loss, name="mixed"):
         parts += [OneHotBlock(categories)] if categories else []
         for part in parts:
             part.fit(X[:, part.index])
-        self._order = np.argsort(np.concatenate([part.columns for part in parts]))
+        columns = np.concatenate([part.columns for part in parts])
+        # None where the blocks stand in the order of X.
+        self._order = None if (np.diff(columns) > 0).all() else np.argsort(columns)
         self.preparation = Blocks(parts)
         return self
 
@@ -102,6 +104,8 @@ class Mixed(Likelihood, Loss, name="mixed"):
     def _join(self, columns):
         """Return the blocks' columns in the order of X."""
         joined = torch.cat(columns, -1)
+        if self._order is None:
+            return joined
         return joined[..., torch.as_tensor(self._order, device=joined.device)]
 
     def link(self, eta):

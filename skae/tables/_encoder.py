@@ -4,16 +4,17 @@ import warnings
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._frames import from_pandas, import_pandas, library_of, schema_of, to_pandas
-from ._kinds import KINDS, Boolean, Category, Date, Hashed, Number, date_format, is_text
+from ._kinds import KINDS, Category, Number, date_format, is_text
 
 # Text of which at least this fraction of the values is distinct is no category.
 _DISTINCT = 0.9
+# The losses of columns, in the order of the output.
+_LOSSES = ("squared_error", "binary_cross_entropy", "multinomial")
 # Fewer rows than this do not tell an id from a value.
 _FEWEST_ROWS = 20
 
@@ -173,17 +174,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 "exclude= or id_columns= to leave them out without this warning.",
                 stacklevel=2,
             )
-        blocks, start, numbers, bits = [], 0, [], []
-        for column in columns.values():
-            own = list(range(start, start + len(column.suffixes)))
-            start += len(own)
-            if column.loss == "multinomial":
-                blocks.append((own, column.loss))
-            else:
-                (bits if isinstance(column, Boolean) else numbers).extend(own)
-        first = [(numbers, "squared_error"), (bits, "binary_cross_entropy")]
-        self.blocks_ = [block for block in first if block[0]] + blocks
-        self.columns_, self.left_out_ = columns, left_out
+        # Columns with the same loss stand side by side.
+        order = sorted(columns, key=lambda name: _LOSSES.index(columns[name].loss))
+        self.columns_ = {name: columns[name] for name in order}
+        self.left_out_ = left_out
+        blocks = {loss: [] for loss in _LOSSES}
+        for _, column, part in self._parts():
+            blocks[column.loss].append(range(part.start, part.stop))
+        self.blocks_ = [
+            ([j for own in blocks[loss] for j in own], loss) for loss in _LOSSES[:2] if blocks[loss]
+        ]
+        self.blocks_ += [([*own], _LOSSES[2]) for own in blocks[_LOSSES[2]]]
         self._constants = {name: (value, table[name].dtype) for name, value in constants.items()}
         self._order, self._library, self._schema = [*table], library_of(X), schema_of(X)
         self.n_features_in_ = table.shape[1]
@@ -250,7 +251,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of shape (n_encoded,)
-            The column's name, followed by the value or the part that a number stands for.
+            The column's name, followed by the value or the part that a number stands for: numbers and
+            dates first, then columns of two values, then categories.
         """
         check_is_fitted(self)
         return np.array(
