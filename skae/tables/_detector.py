@@ -5,7 +5,6 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderAnomalyDetector
-from ..losses import Mixed
 from ._base import names_of, table_tags
 from ._encoder import TableEncoder
 from ._frames import import_pandas, to_pandas
@@ -27,8 +26,8 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
     encoder : TableEncoder or None, default=None
         What encodes the table. None is one with default parameters.
     detector : AutoencoderAnomalyDetector or None, default=None
-        The detector, whose ``contamination`` is set here. None is one with default parameters and
-        ``loss="mixed"``.
+        The detector, whose ``contamination`` is set here. None is one with default parameters, but
+        for ``n_components``, which is half the number of the encoded columns of the table.
     random_state : int, RandomState instance or None, default=None
         Seed of the detector; None leaves the detector's own.
 
@@ -109,7 +108,7 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
         self._validate_params()
         encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
         if self.detector is None:
-            own = AutoencoderAnomalyDetector(loss=Mixed(encoder.blocks_))
+            own = AutoencoderAnomalyDetector(max(1, len(encoder.columns_) // 2))
         else:
             own = clone(self.detector)
         own.set_params(contamination=self.contamination)
