@@ -1,0 +1,28 @@
+"""The command line: skae compare DATA and skae detect DATA."""
+
+import argparse
+import sys
+
+from . import compare, detect
+from .errors import InputError
+
+__all__ = ["InputError", "main"]
+
+
+def main(argv=None):
+    """Run a command and return its exit code: 0, or 2 if the input is not valid."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (InputError, ImportError) as error:
+        print(f"skae: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="skae")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in (compare, detect):
+        command.add_to(commands)
+    return parser
