@@ -1,12 +1,12 @@
 """The command detect: the most unusual rows of a table, and a CSV file of all scores."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 
 from .errors import InputError
 from .input import add_input, read_input
+from .writing import check_output, written_whole
 
 
 def add_to(commands):
@@ -14,12 +14,11 @@ def add_to(commands):
     about = "find the most unusual rows of a table and write all scores to a CSV file"
     command = commands.add_parser("detect", help=about)
     command.set_defaults(run=run)
-    add_input(command)
+    add_input(command, target="column that is not a feature")
     add = command.add_argument
     about = "fraction of anomalies, in [0, 0.5] (default: auto)"
     add("--contamination", default="auto", help=about)
     add("--explain", action="store_true", help="name the features that make the rows unusual")
-    add("--target", metavar="COLUMN", help="column that is not a feature")
     add("--top", type=int, default=10, help="number of rows to print (default: 10)")
     add("--out", default="anomalies.csv", help="file to write to (default: anomalies.csv)")
 
@@ -28,6 +27,7 @@ def run(args):
     """Read a table, fit a detector to it, print the most unusual rows and write all scores."""
     contamination = _contamination(args.contamination)
     table = read_input(args)
+    check_output(args.out, args.data)
     # imported after the table is read: an error in it does not wait for torch
     from sklearn.preprocessing import StandardScaler
 
@@ -47,11 +47,11 @@ def run(args):
     print(f"{n_anomalies} of {len(X)} rows are below the threshold; the most unusual rows:")
     for row in order[: max(args.top, 0)]:
         label = "anomaly" if labels[row] == -1 else "normal"
-        line = f"row {row}: {label}, score {scores[row]:.4g}, p {p_values[row]:.2g}"
+        line = f"row {table.rows[row]}: {label}, score {scores[row]:.4g}, p {p_values[row]:.2g}"
         if contributions is not None:
             line += "; " + _largest(contributions[row], table.columns, table.X[row])
         print(line)
-    _write(Path(args.out), order, scores, p_values, labels, contributions, table.columns)
+    _write(args.out, table, order, scores, p_values, labels, contributions)
     print(f"All rows, the most unusual first: {args.out}")
 
 
@@ -84,17 +84,13 @@ def _largest(contributions, names, values):
     return ", ".join(found) or "no feature is unusual"
 
 
-def _write(path, order, scores, p_values, labels, contributions, names):
+def _write(path, table, order, scores, p_values, labels, contributions):
     header = ["row", "label", "score", "p_value"]
     if contributions is not None:
-        header += [f"contribution of {name}" for name in names]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            for row in order:
-                cells = [row, labels[row], scores[row], p_values[row]]
-                writer.writerow(cells + ([] if contributions is None else [*contributions[row]]))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        header += [f"contribution of {name}" for name in table.columns]
+    with written_whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(header)
+        for i in order:
+            cells = [table.rows[i], labels[i], scores[i], p_values[i]]
+            writer.writerow(cells + ([] if contributions is None else [*contributions[i]]))

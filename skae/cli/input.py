@@ -1,114 +1,131 @@
 """The table that a command works on: a data set of scikit-learn or a file, as numbers."""
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .choosing import choose_columns, choose_rows
 from .errors import InputError
+from .reading import read_array, read_frame
+from .sources import read_bytes
 
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
-def add_input(command):
-    """Add the arguments that say what a command reads."""
-    about = f"{', '.join(SETS)}, or the path of a CSV, Parquet or .npy file"
-    command.add_argument("data", help=about)
-    command.add_argument("--random-state", type=int, default=0, help="seed (default: 0)")
-
-
-def read_input(args):
-    """Read what a command was told to."""
-    return _read(args.data, args.target)
-
-
-class _Table(NamedTuple):
+class Table(NamedTuple):
     """A table of numbers with the names of its columns, and what else is known of it."""
 
     name: str
     X: np.ndarray
     y: np.ndarray | None
     columns: list[str]
+    # the positions that the rows have in the file
+    rows: np.ndarray
     image_shape: tuple[int, int] | None = None
 
 
-def _read(data, target):
-    """Read a data set of scikit-learn or a file, without a target column that is not a feature."""
-    if data in SETS:
-        return _read_set(data, target)
-    path = Path(data)
-    if not path.is_file():
-        raise InputError(
-            f"no file {data!r}, and no data set with that name; sets: {', '.join(SETS)}"
-        )
-    readers = {".csv": _read_frame, ".parquet": _read_frame, ".npy": _read_npy}
-    if path.suffix not in readers:
-        raise InputError(f"{data}: the ending must be one of {', '.join(readers)}")
-    X, y, columns = readers[path.suffix](path, target)
-    if X.ndim != 2 or len(X) < 4 or X.shape[1] == 0:
-        raise InputError(
-            f"{data}: a table with at least 4 rows and a column is needed, got {X.shape}"
-        )
-    if not np.isfinite(X).all():
-        raise InputError(f"{data}: {int((~np.isfinite(X)).sum())} entries are missing or infinite")
-    return _Table(path.name, X, y, columns)
+def add_input(command, target):
+    """Add the arguments that say what a command reads; `target` is what it does with a target."""
+    add = command.add_argument
+    about = f"{', '.join(SETS)}, or a file: CSV or other delimited text, Parquet, JSON, JSON lines,"
+    add("data", help=f"{about} Excel (.xlsx) or .npy; - is delimited text from standard input")
+    add("--target", metavar="COLUMN", help=target)
+    add("--columns", nargs="+", metavar="COLUMN", help="columns to use (default: all)")
+    add("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
+    add("--sample", type=int, metavar="N", help="number of random rows to use (default: all)")
+    add("--random-state", type=int, default=0, help="seed (default: 0)")
+    add = command.add_argument_group(
+        "how the file is read; what is not given is found"
+    ).add_argument
+    add("--sep", help="separator of a delimited text; tab for a tab")
+    about = "whether the first row holds the names of the columns"
+    add("--header", action=argparse.BooleanOptionalAction, help=about)
+    add("--encoding", help="encoding of a text, such as utf-8 or cp1252")
+    add("--decimal", choices=(".", ","), help="decimal mark of a delimited text")
+    add("--sheet", metavar="NAME", help="sheet of an Excel file (default: the first)")
 
 
-def _read_set(name, target):
-    if target not in (None, "target"):
-        raise InputError(f"no column {target!r} in {name}; its target is called 'target'")
+def read_input(args):
+    """Read what a command was told to."""
+    if args.sample is not None and args.sample < 1:
+        raise InputError(f"--sample must be at least 1, got {args.sample}")
+    if args.random_state < 0:
+        raise InputError(f"--random-state must not be negative, got {args.random_state}")
+    if args.data in SETS:
+        return _read_set(args)
+    try:
+        table = _read_file(args)
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            sets = ", ".join(SETS)
+            raise InputError(f"{error}, and no data set with that name; sets: {sets}") from error
+        raise
+    if len(table.X) < 4:
+        raise InputError(f"{args.data}: at least 4 rows are needed, got {len(table.X)}")
+    if not np.isfinite(table.X).all():
+        n_gaps = int((~np.isfinite(table.X)).sum())
+        raise InputError(f"{args.data}: {n_gaps} entries are missing or infinite")
+    return table
+
+
+def _choose(args, names, n_rows):
+    features = choose_columns(
+        names, args.data, columns=args.columns, drop=args.drop, target=args.target
+    )
+    return features, choose_rows(n_rows, args.sample, args.random_state)
+
+
+def _read_set(args):
     from sklearn import datasets
 
-    bunch = getattr(datasets, f"load_{name}")()
-    y = bunch.target if target or name != "diabetes" else None
-    columns = list(bunch.feature_names)
+    bunch = getattr(datasets, f"load_{args.data}")()
+    names = [str(name) for name in bunch.feature_names]
+    features, rows = _choose(args, [*names, "target"], len(bunch.data))
+    features = [name for name in features if name != "target"]
+    X, image_shape = bunch.data, None
     if hasattr(bunch, "images"):
-        return _Table(name, bunch.data / bunch.images.max(), y, columns, bunch.images.shape[1:])
-    return _Table(name, bunch.data, y, columns)
+        X = X / bunch.images.max()
+        image_shape = bunch.images.shape[1:] if len(features) == len(names) else None
+    X = X[np.ix_(rows, [names.index(name) for name in features])]
+    y = bunch.target[rows] if args.target or args.data != "diabetes" else None
+    return Table(args.data, X, y, features, rows, image_shape)
 
 
-def _read_npy(path, target):
-    if target is not None:
-        raise InputError(f"{path}: an .npy file has no columns, so --target is not possible")
-    try:
-        X = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error})") from error
-    if X.dtype.kind not in "biuf":
-        raise InputError(f"{path}: numbers are needed, got dtype {X.dtype}")
-    columns = [f"column {j}" for j in range(X.shape[-1])] if X.ndim else []
-    return X.astype(np.float64), None, columns
+def _read_file(args):
+    if Path(args.data).suffix == ".npy":
+        # An array is read without pandas, which need not be installed.
+        name, _, data = read_bytes(args.data)
+        return _from_array(args, read_array(name, data))
+    names = ("sep", "header", "encoding", "decimal", "sheet")
+    frame = read_frame(args.data, **{name: getattr(args, name) for name in names})
+    return _from_frame(args, frame)
 
 
-def _read_frame(path, target):
-    try:
-        import pandas
-    except ImportError:
-        raise InputError(
-            f"{path}: needs pandas; install it with pip install 'skae[plot]'"
-        ) from None
-    try:
-        frame = pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
-    except ImportError as error:
-        raise InputError(f"{path}: needs pyarrow; install it with pip install pyarrow") from error
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable {path.suffix[1:]} file ({reason})") from error
-    y = None
-    if target is not None:
-        if target not in frame:
-            names = ", ".join(map(str, frame.columns[:10]))
-            raise InputError(f"{path}: no column {target!r}; columns: {names}")
-        y = frame.pop(target)
+def _from_array(args, X):
+    names = [f"column {j}" for j in range(X.shape[1])]
+    features, rows = _choose(args, names, len(X))
+    y = None if args.target is None else X[rows, names.index(args.target)]
+    X = X[np.ix_(rows, [names.index(name) for name in features])]
+    return Table(Path(args.data).name, X, y, features, rows)
+
+
+def _from_frame(args, frame):
+    source = args.data
+    features, rows = _choose(args, list(frame), len(frame))
+    frame, y = frame.iloc[rows], None
+    if args.target is not None:
+        y = frame[args.target]
         if y.isna().any():
-            raise InputError(
-                f"{path}: the target {target!r} has {int(y.isna().sum())} missing values"
-            )
+            n_gaps = int(y.isna().sum())
+            raise InputError(f"{source}: the target {args.target!r} has {n_gaps} missing values")
         y = y.to_numpy()
-    text = [str(name) for name in frame if not pandas.api.types.is_numeric_dtype(frame[name])]
+    frame = frame[features]
+    text = [name for name in features if frame[name].dtype.kind not in "biuf"]
     if text:
         raise InputError(
-            f"{path}: columns with text: {', '.join(text)}; drop them, or name one with --target"
+            f"{source}: columns with text: {', '.join(text)}; drop them, or name one with --target"
         )
-    columns = [str(name) for name in frame]
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan), y, columns
+    X = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    return Table(Path(source).name, X, y, features, rows)
