@@ -23,6 +23,7 @@ def read_delimited(text, *, sep=None, header=None, decimal=None):
     """
     if not text.lines().read(1 << 16).strip() and not text.lines().read().strip():
         raise InputError(f"{text.name}: the file is empty")
+    text, sep = _separator_line(text, sep)
     with _fields_of_any_length():
         dialect = find_dialect(text, sep)
         rows = dialect.sample(text)
@@ -44,6 +45,17 @@ def read_delimited(text, *, sep=None, header=None, decimal=None):
     if not header:
         frame.columns = [f"column {j}" for j in range(frame.shape[1])]
     return frame
+
+
+def _separator_line(text, sep):
+    """Return the text without a first line such as ``sep=;``, in which Excel says the separator."""
+    first = text.lines().readline()
+    found = re.fullmatch(r"sep=(.)\r?\n?", first)
+    if not found:
+        return text, sep
+    # The line is left blank, so that the others keep their numbers.
+    rest = text.lines().read()[len(first) :]
+    return text._replace(data=("\n" + rest).encode(text.encoding)), sep or found[1]
 
 
 @contextmanager

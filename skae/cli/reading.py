@@ -167,13 +167,13 @@ def _read_excel(name, data, given):
             if sheet not in file.sheet_names:
                 sheets = ", ".join(map(str, file.sheet_names))
                 raise InputError(f"{name}: no sheet {sheet!r}; sheets: {sheets}")
-            sample = file.parse(sheet, header=None, nrows=1000)
+            sample = pandas.read_excel(file, sheet_name=sheet, header=None, nrows=1000)
             if sample.empty:
                 raise InputError(f"{name}: the sheet {sheet!r} is empty")
             if header is None:
                 rows = sample.astype(object).where(sample.notna(), "").astype(str)
                 header = find_header(rows.to_numpy().tolist(), name, _is_number)
-            frame = file.parse(sheet, header=0 if header else None)
+            frame = pandas.read_excel(file, sheet_name=sheet, header=0 if header else None)
     except ImportError as error:
         raise InputError(f"{name}: needs openpyxl; install it with pip install openpyxl") from error
     except InputError:
