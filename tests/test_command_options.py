@@ -73,6 +73,24 @@ def test_an_unknown_column_is_named_with_the_nearest_one(command, option, table,
     assert "did you mean" not in refused([command, "t.csv", option, "zzz"], capsys)
 
 
+def test_the_sets_have_columns_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--target", "alcohol", "--drop", "hue", "--sample", "60", "--explain"]
+    assert main(["detect", "wine", *chosen]) == 0
+    found = list(pd.read_csv("anomalies.csv").filter(like="contribution of"))
+    assert len(found) == 11
+    assert not {"alcohol", "hue", "target"} & {name.split()[-1] for name in found}
+    capsys.readouterr()
+    assert "(did you mean 'hue'?)" in refused(["detect", "wine", "--drop", "hues"], capsys)
+    assert "target is the only" in refused(["detect", "wine", "--columns", "target"], capsys)
+
+
+def test_an_error_is_one_line_whatever_the_names_are(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text('"a\nb",c\nx,1\n')
+    line = refused(["detect", str(tmp_path / "t.csv"), "--drop", "d"], capsys)
+    assert line.endswith("columns: a b, c")
+
+
 def test_columns_that_contradict_each_other():
     names = [f"x{j}" for j in range(60)]
     with pytest.raises(InputError, match="'x1' is both the target and to be dropped"):
@@ -135,9 +153,8 @@ def test_what_the_file_is_like_can_be_said(table):
 def test_an_error_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), written_whole(path) as unfinished:
-        unfinished.write_text("new")
-        raise ZeroDivisionError
+    with pytest.raises(LookupError, match="unknown encoding"), written_whole(path) as unfinished:
+        unfinished.write_text("new") and unfinished.write_text("new", encoding="utf-9")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.csv"]
 

@@ -15,7 +15,8 @@ def main(argv=None):
     try:
         args.run(args)
     except (InputError, ImportError) as error:
-        print(f"skae: error: {error}", file=sys.stderr)
+        # a name of a column may hold a line break
+        print("skae: error:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     return 0
 

@@ -12,7 +12,7 @@ def choose_columns(names, source, *, columns=None, drop=None, target=None):
     for name in [*(columns or ()), *(drop or ()), *([] if target is None else [target])]:
         if name not in names:
             near = get_close_matches(name, names, n=1)
-            suggestion = f"; did you mean {near[0]!r}?" if near else ""
+            suggestion = f" (did you mean {near[0]!r}?)" if near else ""
             raise InputError(f"{source}: no column {name!r}{suggestion}; columns: {_listed(names)}")
     if target is not None and target in (drop or ()):
         raise InputError(f"{source}: column {target!r} is both the target and to be dropped")

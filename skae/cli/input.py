@@ -84,12 +84,19 @@ def _read_set(args):
     names = [str(name) for name in bunch.feature_names]
     features, rows = _choose(args, [*names, "target"], len(bunch.data))
     features = [name for name in features if name != "target"]
+    if not features:
+        raise InputError(f"{args.data}: the target is the only column that is left")
     X, image_shape = bunch.data, None
     if hasattr(bunch, "images"):
         X = X / bunch.images.max()
         image_shape = bunch.images.shape[1:] if len(features) == len(names) else None
+    # The target of diabetes is a number that the codes are not measured by unless it is asked for.
+    unasked = args.data == "diabetes" or "target" in (args.drop or ())
+    if args.target in (None, "target"):
+        y = None if args.target is None and unasked else bunch.target[rows]
+    else:
+        y = X[rows, names.index(args.target)]
     X = X[np.ix_(rows, [names.index(name) for name in features])]
-    y = bunch.target[rows] if args.target or args.data != "diabetes" else None
     return Table(args.data, X, y, features, rows, image_shape)
 
 
