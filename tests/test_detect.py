@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_wine
 
-from skae.cli import _largest, main
+from skae.cli import main
+from skae.cli.detect import _largest
 
 
 @pytest.fixture

@@ -1,0 +1,29 @@
+"""The command line: skae compare DATA and skae detect DATA."""
+
+import argparse
+import sys
+
+from . import compare, detect
+from .errors import InputError
+
+__all__ = ["InputError", "main"]
+
+
+def main(argv=None):
+    """Run a command and return its exit code: 0, or 2 if the input is not valid."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (InputError, ImportError) as error:
+        # a name of a column may hold a line break
+        print("skae: error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="skae")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command in (compare, detect):
+        command.add_to(commands)
+    return parser
