@@ -19,7 +19,6 @@ _ESTIMATORS = {
 }
 _MODULES = {
     "architectures",
-    "columns",
     "compare",
     "corruptions",
     "drift",
@@ -30,6 +29,7 @@ _MODULES = {
     "plotting",
     "schedules",
     "scorings",
+    "tables",
 }
 
 

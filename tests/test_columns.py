@@ -19,7 +19,7 @@ from sklearn.preprocessing import (
 )
 
 from skae import AutoencoderTransformer
-from skae.columns import inverse_column_transform
+from skae.tables import inverse_column_transform
 
 
 @pytest.fixture(scope="module")

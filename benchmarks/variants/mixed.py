@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skae import AutoencoderTransformer
-from skae.columns import inverse_column_transform
+from skae.tables import inverse_column_transform
 
 from ..datasets import read_mlbench
 from ._figures import fitted, rebuilt

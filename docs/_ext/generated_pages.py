@@ -70,7 +70,7 @@ API = {
         "skae.compare",
         "skae.metrics",
         "skae.plotting",
-        "skae.columns",
+        "skae.tables",
     ],
     "Strategies": [f"skae.{module}" for module in REGISTRIES],
 }

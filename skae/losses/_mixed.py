@@ -51,7 +51,7 @@ class Mixed(Likelihood, Loss, name="mixed"):
     hundredth of the category's own fraction and sum to one.
 
     ``inverse_transform`` and ``reconstruct`` return probabilities for categories, of which
-    `skae.columns.inverse_column_transform` makes the columns before encoding. A row of zeros is a
+    `skae.tables.inverse_column_transform` makes the columns before encoding. A row of zeros is a
     category that the encoder does not know, and counts for nothing. Two columns of 0 and 1 that
     exclude each other by chance are taken for one category: give the blocks by `blocks` then.
 

@@ -46,7 +46,7 @@ def inverse_column_transform(transformer, X):
     >>> import numpy as np
     >>> from sklearn.compose import make_column_transformer
     >>> from sklearn.preprocessing import OneHotEncoder, StandardScaler
-    >>> from skae.columns import inverse_column_transform
+    >>> from skae.tables import inverse_column_transform
     >>> table = np.array([[20.0, 1], [30.0, 2], [40.0, 1]])
     >>> encode = make_column_transformer((StandardScaler(), [0]), (OneHotEncoder(), [1]))
     >>> X = encode.fit_transform(table)

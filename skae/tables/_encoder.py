@@ -5,9 +5,9 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.sklearn import Interval, StrOptions
 from ._frames import from_pandas, import_pandas, library_of, schema_of, to_pandas
 from ._kinds import KINDS, Category, Number, date_format, is_text
 
