@@ -1,4 +1,4 @@
-"""Tables of numbers, categories, dates and gaps: rebuilt, filled in, sampled, and searched for odd cells."""
+"""Tables of any columns: rebuilt, filled in, sampled, and searched for odd cells."""
 
 import importlib.resources
 import tarfile
@@ -19,9 +19,10 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401 (makes it importable)
-from sklearn.impute import IterativeImputer, KNNImputer
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
+from sklearn.pipeline import make_pipeline
 
 from skae.tables import TableAnomalyDetector, TableAutoencoder, TableEncoder
 
@@ -79,11 +80,7 @@ def _pydataset(name):
             raise Unavailable("the package pydataset is not installed")
         archive = f"{found.submodule_search_locations[0]}/resources.tar.gz"
         with tarfile.open(archive) as files:
-            member = next(
-                m
-                for m in files
-                if m.name.rpartition("/")[2] == f"{name}.csv"
-            )
+            member = next(m for m in files if m.name.rpartition("/")[2] == f"{name}.csv")
             return pd.read_csv(files.extractfile(member), index_col=0)
 
     return load
@@ -236,7 +233,9 @@ def _boosted(train, test, is_category, rounds=3):
             y = train[known, j]
             if len(np.unique(y)) < 2:
                 continue
-            kind = HistGradientBoostingClassifier if is_category[j] else HistGradientBoostingRegressor
+            kind = (
+                HistGradientBoostingClassifier if is_category[j] else HistGradientBoostingRegressor
+            )
             others = [np.delete(x, j, axis=1) for x in filled]
             model = kind(max_iter=50, random_state=0).fit(others[0][known], y)
             for own, other, x in zip(filled, others, (train, test), strict=True):
@@ -260,7 +259,9 @@ def _impute(train, test, encoder, seed, k):
         table = part.copy()
         for name, hole in zip(encoder.columns_, holes.T, strict=True):
             whole = table[name]
-            table[name] = whole.where(~hole) if whole.dtype.kind != "b" else whole.astype(object).where(~hole)
+            table[name] = (
+                whole.where(~hole) if whole.dtype.kind != "b" else whole.astype(object).where(~hole)
+            )
             removed[encoder.columns_[name]] = hole
         gaps.append(table)
     true = encoder.transform(test)
@@ -376,10 +377,10 @@ def _detect(train, test, encoder, seed, k):
     for peer in ("IsolationForest", "skae"):
         began = time.perf_counter()
         if peer == "IsolationForest":
-            mean = np.nan_to_num(np.nanmean(encoder.transform(train), 0))
-            fill = lambda x: np.where(np.isnan(x), mean, x)  # noqa: E731
-            model = IsolationForest(random_state=seed).fit(fill(encoder.transform(train)))
-            scores, named = model.score_samples(fill(encoded)), None
+            imputer = SimpleImputer(keep_empty_features=True)
+            model = make_pipeline(imputer, IsolationForest(random_state=seed))
+            model.fit(encoder.transform(train))
+            scores, named = model.score_samples(encoded), None
         else:
             model = TableAnomalyDetector(encoder=encoder, random_state=seed).fit(train)
             scores = model.detector_.score_samples(encoded)

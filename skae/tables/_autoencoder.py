@@ -7,9 +7,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderTransformer
 from ..losses import Mixed
-from ._base import column_error, names_of, table_tags
+from ._base import column_error, names_of
 from ._encoder import TableEncoder
-from ._frames import from_pandas, import_pandas, library_of, schema_of, to_pandas
+from ._frames import (
+    from_pandas,
+    import_pandas,
+    library_of,
+    schema_of,
+    table_tags,
+    to_pandas,
+)
 
 # Rows whose residuals are kept, and rows that are drawn to learn how drawn numbers are distributed.
 _N_KEPT = 2000
@@ -85,7 +92,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.autoencoder = autoencoder
         self.random_state = random_state
 
-    def fit(self, X, y=None, sample_weight=None) -> "TableAutoencoder":
+    def fit(self, X, y=None) -> "TableAutoencoder":
         """Learn the encoding of a table, and train the autoencoder on it.
 
         Parameters
@@ -94,8 +101,6 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             The table: a pandas, polars or Arrow frame, or an array.
         y : None
             Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts.
 
         Returns
         -------
@@ -114,7 +119,7 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
         encoded = encoder.transform(X)
-        own.fit(encoded, sample_weight=sample_weight)
+        own.fit(encoded)
         some = np.random.RandomState(0).permutation(len(encoded))[:_N_KEPT]
         residuals = np.nan_to_num(encoded[some] - own.reconstruct(encoded[some]))
         vars(self).pop("feature_names_in_", None)
@@ -232,7 +237,10 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         check_is_fitted(self)
         random = check_random_state(random_state)
-        rows, typical = self._drawn(n_samples, random), self._drawn(_N_KEPT, np.random.RandomState(0))
+        rows, typical = (
+            self._drawn(n_samples, random),
+            self._drawn(_N_KEPT, np.random.RandomState(0)),
+        )
         for _, column, part in self.encoder_._parts():
             if column.quantiles is None:
                 rows[:, part] = column.draw(rows[:, part], random)

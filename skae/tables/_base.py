@@ -9,14 +9,6 @@ def names_of(encoder):
     return {name: value for name, value in vars(encoder).items() if name in names}
 
 
-def table_tags(tags):
-    """Return scikit-learn's tags of an estimator that takes tables."""
-    tags.input_tags.allow_nan = True
-    tags.input_tags.string = True
-    tags.input_tags.categorical = True
-    return tags
-
-
 def column_error(column, encoded, rebuilt):
     """Return the kind, the loss and the fraction of wrong values of a column's numbers."""
     observed = ~np.isnan(encoded).any(1)

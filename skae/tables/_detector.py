@@ -1,13 +1,16 @@
 """The anomaly detector of tables."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderAnomalyDetector
-from ._base import names_of, table_tags
+from .._utils.sklearn import Interval, Options, StrOptions
+from ._base import names_of
 from ._encoder import TableEncoder
-from ._frames import import_pandas, to_pandas
+from ._frames import import_pandas, library_of, table_tags, to_pandas
 
 
 class TableAnomalyDetector(OutlierMixin, BaseEstimator):
@@ -59,11 +62,15 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
     >>> int(detector.predict(table)[0])
     -1
     >>> detector.explain(table[:1], details=True).loc[0, ["column", "value", "expected"]].tolist()
-    ['species', 'virginica', 'setosa']
+    ['species', 'virginica', 'versicolor or setosa']
     """
 
     _parameter_constraints: dict = {
-        "contamination": "no_validation",
+        "contamination": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, 0.5, closed="right"),
+            Options(Real, {0}),
+        ],
         "encoder": [TableEncoder, None],
         "detector": [AutoencoderAnomalyDetector, None],
         "random_state": ["random_state"],
@@ -82,7 +89,7 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
         self.detector = detector
         self.random_state = random_state
 
-    def fit(self, X, y=None, sample_weight=None) -> "TableAnomalyDetector":
+    def fit(self, X, y=None) -> "TableAnomalyDetector":
         """Learn the encoding of a table, and fit the detector on it.
 
         Parameters
@@ -92,8 +99,6 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
             allowed.
         y : None
             Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts beside the others.
 
         Returns
         -------
@@ -114,7 +119,7 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
         own.set_params(contamination=self.contamination)
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
-        own.fit(encoder.transform(X), sample_weight=sample_weight)
+        own.fit(encoder.transform(X))
         vars(self).pop("feature_names_in_", None)
         vars(self).update(names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_)
         return self
@@ -236,8 +241,8 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
         shape = encoded.shape
         by_number = lines["contribution"].to_numpy().reshape(shape)
         expected = lines["expected"].to_numpy().reshape(shape)
-        if len(table.columns) == self.n_features_in_:
-            table = table.set_axis(self.encoder_._order, axis=1) if _is_array(X) else table
+        if library_of(X) == "numpy":
+            table = table.set_axis(self.encoder_._order, axis=1)
         contributions = np.column_stack([by_number[:, part].sum(1) for _, _, part in parts])
         values = _stack([table[name].to_numpy(dtype=object) for name, _, _ in parts])
         likely = _stack([column.describe(expected[:, part]) for _, column, part in parts])
@@ -261,10 +266,6 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         return table_tags(super().__sklearn_tags__())
-
-
-def _is_array(X):
-    return not hasattr(X, "columns") and not hasattr(X, "column_names")
 
 
 def _stack(columns):

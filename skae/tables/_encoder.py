@@ -8,8 +8,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.sklearn import Interval, StrOptions
-from ._frames import from_pandas, import_pandas, library_of, schema_of, to_pandas
-from ._kinds import KINDS, Category, Number, date_format, is_text
+from ._categories import Category
+from ._column import is_text
+from ._dates import date_format
+from ._frames import from_pandas, import_pandas, library_of, schema_of, table_tags, to_pandas
+from ._kinds import KINDS, counts_rows, find_kind, n_distinct
 
 # Text of which at least this fraction of the values is distinct is no category.
 _DISTINCT = 0.9
@@ -44,8 +47,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         `skae.tables.KINDS` for the name of each.
     numbers : {"auto", "standard", "robust"}, default="auto"
         The scale of numbers. "standard": mean and standard deviation. "robust": the inverse
-        hyperbolic sine of the distance from the median, in units of the interquartile range / 1.349,
-        and then standardized. "auto": robust for columns with a value of more than eight standard
+        hyperbolic sine of the distance from the median, in units of the interquartile range over
+        1.349, and then standardized. "auto": robust for columns with a value of more than eight standard
         deviations.
     max_categories : int, default=30
         The largest number of indicators of a column. Of more values, the most frequent ones have an
@@ -152,6 +155,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         table = to_pandas(X)
+        if len(table) < 2:
+            raise ValueError("A table of at least 2 rows is needed, but X has n_samples=1.")
         for parameter in ("columns", "exclude", "id_columns", "kinds"):
             self._check_names(parameter, table)
         columns, left_out, constants, found = {}, {}, {}, []
@@ -251,14 +256,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of shape (n_encoded,)
-            The column's name, followed by the value or the part that a number stands for: numbers and
-            dates first, then columns of two values, then categories.
+            The column's name, followed by the value or the part that a number stands for: numbers
+            and dates first, then columns of two values, then categories.
         """
         check_is_fitted(self)
         return np.array(
             [f"{n}{suffix}" for n, c in self.columns_.items() for suffix in c.suffixes],
             dtype=object,
         )
+
+    def __sklearn_tags__(self):
+        return table_tags(super().__sklearn_tags__())
 
     # -- within the room -------------------------------------------------------------------------
 
@@ -330,8 +338,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return "excluded", False
         if not isinstance(self.id_columns, str) and name in set(self.id_columns):
             return "id", False
-        known = series.dropna()
-        distinct = _n_distinct(known)
+        distinct, n_known = n_distinct(series), int(series.notna().sum())
         if wanted is not None and name not in wanted:
             return "not among columns=", False
         if not distinct:
@@ -340,10 +347,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return None, False
         if distinct == 1:
             return "constant", True
-        if isinstance(self.id_columns, str) and _counts_rows(series, distinct):
+        if (
+            isinstance(self.id_columns, str)
+            and counts_rows(series, distinct)
+            and len(series) >= _FEWEST_ROWS
+        ):
             return "id", True
-        if _holds_text(series) and date_format(series) is None:
-            if distinct > max(_DISTINCT * len(known), _FEWEST_ROWS):
+        if is_text(series) and date_format(series) is None:
+            if distinct > max(_DISTINCT * n_known, _FEWEST_ROWS):
                 return "text whose values are nearly all distinct", True
             if self.high_cardinality == "drop" and distinct > self.max_categories:
                 return f"text of {distinct} values", True
@@ -351,59 +362,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _column(self, series):
         """Return the column, not fitted yet, that a series is encoded by."""
-        pandas = import_pandas()
-        kind = (self.kinds or {}).get(series.name) or self._kind(series, pandas)
-        if kind == "number":
-            return Number(self.numbers)
-        return KINDS[kind](self.max_categories) if kind in ("category", "hashed") else KINDS[kind]()
-
-    def _kind(self, series, pandas):
-        """Return the name of the kind of a column."""
-        known = series.dropna()
-        if isinstance(series.dtype, pandas.CategoricalDtype):
-            return "category"
-        if series.dtype.kind == "M":
-            return "date"
-        if series.dtype.kind == "m":
-            return "number"
-        if pandas.api.types.is_bool_dtype(series.dtype):
-            return "boolean"
-        if pandas.api.types.is_numeric_dtype(series.dtype):
-            return "boolean" if _n_distinct(known) == 2 and set(known) == {0, 1} else "number"
-        inferred = pandas.api.types.infer_dtype(known, skipna=True)
-        if inferred in ("date", "datetime", "datetime64"):
-            return "date"
-        if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
-            return "number"
-        if inferred == "boolean":
-            return "boolean"
-        for row, value in known.items():
-            if not isinstance(value, (str, bytes, int, float, bool, np.generic)):
-                raise ValueError(
-                    f"Column {series.name!r} holds values that are no text, number, date or "
-                    f"category, such as {value!r} in row {row!r}. Leave it out by exclude=."
-                )
-        if inferred == "string" and date_format(series) is not None:
-            return "date"
-        hashed = self.high_cardinality == "hash" and _n_distinct(known) > self.max_categories
-        return "hashed" if hashed else "category"
-
-
-def _n_distinct(known):
-    try:
-        return known.nunique()
-    except TypeError:  # lists and the like, which are refused later
-        return len(known)
-
-
-def _holds_text(series):
-    return series.dtype.kind not in "biufmM" and is_text(series)
-
-
-def _counts_rows(series, distinct):
-    """Return whether a column is an id: integers that count the rows, or text, all distinct."""
-    if len(series) < _FEWEST_ROWS or distinct < len(series):
-        return False
-    if series.dtype.kind in "iu":
-        return int(series.max()) - int(series.min()) == len(series) - 1
-    return _holds_text(series) and date_format(series) is None
+        kind = (self.kinds or {}).get(series.name) or find_kind(series)
+        if kind == "category" and self.high_cardinality == "hash" and is_text(series):
+            kind = "hashed" if n_distinct(series) > self.max_categories else kind
+        own = {"number": [self.numbers], "category": [self.max_categories]}
+        own["hashed"] = own["category"]
+        return KINDS[kind](*own.get(kind, ()))

@@ -1,6 +1,7 @@
 """Frames of any library as pandas DataFrames, and back."""
 
 import numpy as np
+from scipy.sparse import issparse
 
 
 def import_pandas():
@@ -8,9 +9,7 @@ def import_pandas():
     try:
         import pandas
     except ImportError:
-        raise ImportError(
-            "Tables need pandas: install it with pip install 'skae[plot]'."
-        ) from None
+        raise ImportError("Tables need pandas: install it with pip install 'skae[plot]'.") from None
     return pandas
 
 
@@ -28,6 +27,11 @@ def to_pandas(X):
     elif library_of(X) in ("polars", "pyarrow") and hasattr(X, "to_pandas"):
         frame = X.to_pandas()
     else:
+        if issparse(X):
+            raise TypeError(
+                "Sparse input is not supported: X must be a table. Pass X.toarray(), or the sparse "
+                "matrix to AutoencoderTransformer."
+            )
         values = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
         if values.ndim != 2:
             hint = "Reshape your data: " if values.ndim == 1 else ""
@@ -83,3 +87,11 @@ def schema_of(X):
     if library == "polars":
         return dict(X.schema)
     return {field.name: field.type for field in X.schema} if library == "pyarrow" else {}
+
+
+def table_tags(tags):
+    """Return scikit-learn's tags of an estimator that takes tables."""
+    tags.input_tags.allow_nan = True
+    tags.input_tags.string = True
+    tags.input_tags.categorical = True
+    return tags
