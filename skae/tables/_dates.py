@@ -11,8 +11,8 @@ from ._frames import import_pandas
 class Date(Column):
     """Dates and times: the days that have passed, and the time of day, week and year.
 
-    A time is left out where it does not vary. A date is decoded from the days alone, rounded to the unit of the training values: to whole days
-    where all are at midnight.
+    A time is left out where it does not vary. A date is decoded from the days alone, rounded to the
+    unit of the training values: to whole days where all are at midnight.
     """
 
     _UNITS = (("D", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
