@@ -16,7 +16,8 @@ class Boolean(Column):
 
     def fit(self, series):
         super().fit(series)
-        self.values = sorted(series.dropna().unique().tolist())
+        found = sorted(series.dropna().unique().tolist())
+        self.values = [found[0], found[-1]]
         return self
 
     def encode(self, series):
@@ -33,6 +34,8 @@ class Boolean(Column):
         found = np.array(self.values)[(values[:, 0] > 0.5).astype(int)]
         if not missing.any():
             return pandas.Series(found).astype(self.dtype)
+        if self.dtype.kind in "iuf" and isinstance(self.dtype, np.dtype):
+            return pandas.Series(np.where(missing, np.nan, found))
         found = pandas.Series(found, dtype=object).mask(missing, None)
         return found if isinstance(self.dtype, np.dtype) else found.astype(self.dtype)
 
