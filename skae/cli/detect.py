@@ -1,12 +1,14 @@
 """The command detect: the most unusual rows of a table, and a CSV file of all scores."""
 
-import csv
-
 import numpy as np
 
 from .errors import InputError
 from .input import add_input, read_input
+from .notes import notes_to_stderr
 from .writing import check_output, written_whole
+
+# Columns that are named for each row.
+_MOST_REASONS = 3
 
 
 def add_to(commands):
@@ -18,7 +20,7 @@ def add_to(commands):
     add = command.add_argument
     about = "fraction of anomalies, in [0, 0.5] (default: auto)"
     add("--contamination", default="auto", help=about)
-    add("--explain", action="store_true", help="name the features that make the rows unusual")
+    add("--explain", action="store_true", help="name the columns that make the rows unusual")
     add("--top", type=int, default=10, help="number of rows to print (default: 10)")
     add("--out", default="anomalies.csv", help="file to write to (default: anomalies.csv)")
 
@@ -28,30 +30,39 @@ def run(args):
     contamination = _contamination(args.contamination)
     table = read_input(args)
     check_output(args.out, args.data)
+    frame = table.as_frame()
     # imported after the table is read: an error in it does not wait for torch
-    from sklearn.preprocessing import StandardScaler
+    from ..tables import TableAnomalyDetector, TableEncoder
 
-    from .. import AutoencoderAnomalyDetector
-
-    X = StandardScaler().fit_transform(table.X)
-    model = AutoencoderAnomalyDetector(contamination=contamination, random_state=args.random_state)
+    encoder = TableEncoder(id_columns="auto" if args.id is None else args.id)
+    model = TableAnomalyDetector(contamination, encoder=encoder, random_state=args.random_state)
     try:
-        model.fit(X)
+        with notes_to_stderr():
+            model.fit(frame)
+        scores, p_values = model.score_samples(frame), model.p_values(frame)
     except ValueError as error:
-        raise InputError(str(error)) from error
-    scores, p_values = model.score_samples(X), model.p_values(X)
+        raise InputError(f"{args.data}: {error}") from error
     labels = np.where(scores < model.offset_, -1, 1)
     order = np.argsort(scores, kind="stable")
-    contributions = model.explain(X) if args.explain else None
+    printed = order[: max(args.top, 0)]
+    reasons = None
+    if args.explain:
+        explained = np.union1d(printed, np.flatnonzero(labels == -1))
+        reasons = np.full(len(frame), "", dtype=object)
+        reasons[explained] = _reasons(model, frame.iloc[explained])
+    ids = [name for name, reason in model.encoder_.left_out_.items() if reason == "id"]
     n_anomalies = int((labels == -1).sum())
-    print(f"{n_anomalies} of {len(X)} rows are below the threshold; the most unusual rows:")
-    for row in order[: max(args.top, 0)]:
+    print(f"{n_anomalies} of {len(frame)} rows are below the threshold; the most unusual rows:")
+    for row in printed:
         label = "anomaly" if labels[row] == -1 else "normal"
-        line = f"row {table.rows[row]}: {label}, score {scores[row]:.4g}, p {p_values[row]:.2g}"
-        if contributions is not None:
-            line += "; " + _largest(contributions[row], table.columns, table.X[row])
-        print(line)
-    _write(args.out, table, order, scores, p_values, labels, contributions)
+        known = ", ".join(f"{name} {frame[name].iloc[row]}" for name in ids)
+        line = f"row {table.rows[row]}{f' ({known})' if known else ''}: {label}, "
+        line += f"score {scores[row]:.4g}, p {p_values[row]:.2g}"
+        print(line if reasons is None else f"{line}; {reasons[row]}")
+    found = {"row": table.rows, "label": labels, "score": scores, "p_value": p_values}
+    if reasons is not None:
+        found["reasons"] = reasons
+    _write(args.out, frame, found, order)
     print(f"All rows, the most unusual first: {args.out}")
 
 
@@ -68,29 +79,30 @@ def _contamination(text):
     return contamination
 
 
-def _largest(contributions, names, values):
-    """Return the three features that lower the score most, with values and parts of what they do.
-
-    Features that raise the score are left out: beside them the parts could be any percentage.
-    """
-    lowering = np.minimum(contributions, 0.0)
-    # a sum of parts of the largest cannot overflow
-    parts = lowering / min(lowering.min(), -np.finfo(np.float64).tiny)
-    found = [
-        f"{names[j]} = {values[j]:.4g} ({parts[j] / parts.sum():.0%})"
-        for j in np.argsort(contributions, kind="stable")[:3]
-        if parts[j] > 0
-    ]
-    return ", ".join(found) or "no feature is unusual"
+def _reasons(model, frame):
+    """Return a text for each row: the columns that lower its score most, and what was expected."""
+    lines = model.explain(frame.reset_index(drop=True), details=True)
+    largest = lines.groupby("row", sort=False).head(_MOST_REASONS)
+    texts = [[] for _ in range(len(frame))]
+    for line in largest.itertuples():
+        if line.fraction > 0:
+            expected = (
+                f"{line.column} = {_as_text(line.value)} (expected {_as_text(line.expected)})"
+            )
+            texts[line.row].append(f"{expected}, contribution {line.fraction:.0%}")
+    return ["; ".join(text) or "no column is unusual" for text in texts]
 
 
-def _write(path, table, order, scores, p_values, labels, contributions):
-    header = ["row", "label", "score", "p_value"]
-    if contributions is not None:
-        header += [f"contribution of {name}" for name in table.columns]
-    with written_whole(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(header)
-        for i in order:
-            cells = [table.rows[i], labels[i], scores[i], p_values[i]]
-            writer.writerow(cells + ([] if contributions is None else [*contributions[i]]))
+def _as_text(value):
+    is_float = isinstance(value, float | np.floating)
+    return f"{value:.4g}" if is_float and not float(value).is_integer() else str(value)
+
+
+def _write(path, frame, found, order):
+    """Write what was found and the table itself, in an order of its rows."""
+    import pandas
+
+    taken = {f"{name}_" if name in frame else name: values for name, values in found.items()}
+    whole = pandas.concat([pandas.DataFrame(taken), frame], axis=1).iloc[order]
+    with written_whole(path) as unfinished:
+        whole.to_csv(unfinished, index=False, lineterminator="\n")

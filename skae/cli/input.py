@@ -1,4 +1,4 @@
-"""The table that a command works on: a data set of scikit-learn or a file, as numbers."""
+"""The table that a command works on: a data set of scikit-learn or a file."""
 
 import argparse
 from pathlib import Path
@@ -15,15 +15,26 @@ SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
 class Table(NamedTuple):
-    """A table of numbers with the names of its columns, and what else is known of it."""
+    """A table with the names of its columns, and what else is known of it.
+
+    `X` is an array of numbers without gaps, or else a DataFrame; `rows` are the positions that the
+    rows have in the file.
+    """
 
     name: str
-    X: np.ndarray
+    X: object
     y: np.ndarray | None
     columns: list[str]
-    # the positions that the rows have in the file
     rows: np.ndarray
     image_shape: tuple[int, int] | None = None
+
+    def as_frame(self):
+        """Return the columns as a DataFrame."""
+        import pandas
+
+        if isinstance(self.X, np.ndarray):
+            return pandas.DataFrame(self.X, columns=self.columns)
+        return self.X
 
 
 def add_input(command, target):
@@ -34,6 +45,7 @@ def add_input(command, target):
     add("--target", metavar="COLUMN", help=target)
     add("--columns", nargs="+", metavar="COLUMN", help="columns to use (default: all)")
     add("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
+    add("--id", nargs="+", metavar="COLUMN", help="columns that only identify a row")
     add("--sample", type=int, metavar="N", help="number of random rows to use (default: all)")
     add("--random-state", type=int, default=0, help="seed (default: 0)")
     add = command.add_argument_group(
@@ -64,13 +76,12 @@ def read_input(args):
         raise
     if len(table.X) < 4:
         raise InputError(f"{args.data}: at least 4 rows are needed, got {len(table.X)}")
-    if not np.isfinite(table.X).all():
-        n_gaps = int((~np.isfinite(table.X)).sum())
-        raise InputError(f"{args.data}: {n_gaps} entries are missing or infinite")
     return table
 
 
 def _choose(args, names, n_rows):
+    for name in args.id or ():
+        choose_columns(names, args.data, columns=[name])
     features = choose_columns(
         names, args.data, columns=args.columns, drop=args.drop, target=args.target
     )
@@ -128,11 +139,9 @@ def _from_frame(args, frame):
             n_gaps = int(y.isna().sum())
             raise InputError(f"{source}: the target {args.target!r} has {n_gaps} missing values")
         y = y.to_numpy()
-    frame = frame[features]
-    text = [name for name in features if frame[name].dtype.kind not in "biuf"]
-    if text:
-        raise InputError(
-            f"{source}: columns with text: {', '.join(text)}; drop them, or name one with --target"
-        )
-    X = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return Table(Path(source).name, X, y, features, rows)
+    frame = frame[features].reset_index(drop=True)
+    if args.id is None and all(frame[name].dtype.kind in "iuf" for name in features):
+        X = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isfinite(X).all():
+            return Table(Path(source).name, X, y, features, rows)
+    return Table(Path(source).name, frame, y, features, rows)
