@@ -86,16 +86,17 @@ def _reasons(model, frame):
     texts = [[] for _ in range(len(frame))]
     for line in largest.itertuples():
         if line.fraction > 0:
-            expected = (
-                f"{line.column} = {_as_text(line.value)} (expected {_as_text(line.expected)})"
-            )
-            texts[line.row].append(f"{expected}, contribution {line.fraction:.0%}")
+            value, expected = _as_text(line.value), _as_text(line.expected)
+            text = f"{line.column} = {value} (expected {expected}), contribution"
+            texts[line.row].append(f"{text} {line.fraction:.0%}")
     return ["; ".join(text) or "no column is unusual" for text in texts]
 
 
 def _as_text(value):
-    is_float = isinstance(value, float | np.floating)
-    return f"{value:.4g}" if is_float and not float(value).is_integer() else str(value)
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    # integers are floats where a column has gaps
+    return str(int(value)) if float(value).is_integer() else f"{value:.4g}"
 
 
 def _write(path, frame, found, order):

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def notes_to_stderr():
-    """Print each warning that is raised within as a line, once."""
+    """Print the first sentence of each warning that is raised within, once."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", UserWarning)
         yield
     for text in dict.fromkeys(str(warning.message) for warning in found):
-        print("skae: note:", " ".join(text.splitlines()), file=sys.stderr)
+        # what follows is about Python's parameters
+        text = " ".join(text.splitlines()).partition(". Pass ")[0]
+        print("skae: note:", text, file=sys.stderr)
