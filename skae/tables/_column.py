@@ -62,7 +62,8 @@ def is_text(series):
 def refuse(series, wrong, expected):
     """Raise a ValueError that names a column, its first wrong value, and the row."""
     row = int(np.flatnonzero(np.asarray(wrong))[0])
+    value = series.iloc[row]
+    value = value.item() if isinstance(value, np.generic) else value
     raise ValueError(
-        f"Column {series.name!r} holds {expected}, but row {series.index[row]!r} has "
-        f"{series.iloc[row]!r}."
+        f"Column {series.name!r} holds {expected}, but row {series.index[row]!r} has {value!r}."
     )

@@ -48,8 +48,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     numbers : {"auto", "standard", "robust"}, default="auto"
         The scale of numbers. "standard": mean and standard deviation. "robust": the inverse
         hyperbolic sine of the distance from the median, in units of the interquartile range over
-        1.349, and then standardized. "auto": robust for columns with a value of more than eight
-        standard deviations.
+        1.349, and then standardized. "auto": robust for columns of which one value in a hundred is
+        more than eight of these units from the median.
     max_categories : int, default=30
         The largest number of indicators of a column. Of more values, the most frequent ones have an
         indicator each, and all others one together.

@@ -5,8 +5,9 @@ import numpy as np
 from ._column import Column, quantiles_of, refuse
 from ._frames import import_pandas
 
-# Beyond this many standard deviations a column of numbers has heavy tails.
-_HEAVY = 8.0
+# A column has heavy tails if this quantile of the distances from the median is more than so many
+# robust standard deviations.
+_TAIL, _HEAVY = 0.99, 8.0
 # sinh of more overflows.
 _LARGEST_EXPONENT = 700.0
 
@@ -16,8 +17,8 @@ class Number(Column):
 
     Integers are rounded when they are decoded. The scale is "standard" (mean and standard
     deviation), "robust" (the inverse hyperbolic sine of the distance from the median in robust
-    standard deviations, and then the standard one) or "auto": robust where a training value is
-    more than eight standard deviations from the mean.
+    standard deviations, and then the standard one) or "auto": robust where one in a hundred
+    training values is more than eight robust standard deviations from the median.
     """
 
     def __init__(self, scale="auto"):
@@ -28,16 +29,14 @@ class Number(Column):
         values = self._floats(series)
         values = values[~np.isnan(values)]
         self.low, self.high = values.min(), values.max()
-        # Halves, lest the difference of the largest numbers overflow.
-        unit = max(self.high / 2 - self.low / 2, np.finfo(np.float64).tiny)
-        spread = unit * (values / unit).std()
-        heavy = abs(values - values.mean()).max() > _HEAVY * spread
-        self.bend = None
-        if self.scale == "robust" or (self.scale == "auto" and heavy):
-            median = np.median(values)
-            low, high = np.quantile(values, [0.25, 0.75])
-            robust = (high - low) / 1.349 or abs(values - median).mean() or 1.0
-            self.bend = median, robust
+        median = np.median(values)
+        low, high = np.quantile(values, [0.25, 0.75])
+        robust = (high / 1.349 - low / 1.349) or abs(values - median).mean() or 1.0
+        # A single outlier is no heavy tail, and must remain one.
+        heavy = np.quantile(abs(values - median), _TAIL) > _HEAVY * robust
+        bent = self.scale == "robust" or (self.scale == "auto" and heavy)
+        self.bend = (median, robust) if bent else None
+        if bent:
             values = self._bent(values)
         self.mean = values.mean()
         unit = max(abs(values - self.mean).max(), np.finfo(np.float64).tiny)
