@@ -48,10 +48,8 @@ def refused(arguments, capsys):
     ],
 )
 def test_the_features_are_those_chosen(chosen, features, table):
-    assert main(["detect", "t.csv", *chosen, "--explain", "--out", "a.csv"]) == 0
-    assert list(pd.read_csv("a.csv").filter(like="contribution of")) == [
-        f"contribution of {name}" for name in features
-    ]
+    assert main(["detect", "t.csv", *chosen, "--out", "a.csv"]) == 0
+    assert list(pd.read_csv("a.csv"))[4:] == features
 
 
 def test_compare_has_the_same_options(table, capsys):
@@ -77,9 +75,9 @@ def test_the_sets_have_columns_too(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     chosen = ["--target", "alcohol", "--drop", "hue", "--sample", "60", "--explain"]
     assert main(["detect", "wine", *chosen]) == 0
-    found = list(pd.read_csv("anomalies.csv").filter(like="contribution of"))
+    found = list(pd.read_csv("anomalies.csv"))[5:]
     assert len(found) == 11
-    assert not {"alcohol", "hue", "target"} & {name.split()[-1] for name in found}
+    assert not {"alcohol", "hue", "target"} & set(found)
     capsys.readouterr()
     assert "(did you mean 'hue'?)" in refused(["detect", "wine", "--drop", "hues"], capsys)
     assert "target is the only" in refused(["detect", "wine", "--columns", "target"], capsys)
@@ -130,7 +128,6 @@ def test_samples_are_of_distinct_rows():
         (["--sep", "ab"], "--sep must be one character, or 'tab'; got 'ab'"),
         (["--encoding", "utf-9"], "'utf-9' is not an encoding of text"),
         (["--drop", "name", "--sample", "3"], "at least 4 rows are needed, got 3"),
-        (["--no-header"], "columns with text: column 0, "),
     ],
 )
 def test_options_that_are_not_valid(arguments, message, table, capsys):
@@ -143,7 +140,7 @@ def test_what_the_file_is_like_can_be_said(table):
         file.write(text)
     said = ["--no-header", "--sep", "tab", "--decimal", ",", "--encoding", "utf-16-le"]
     assert main(["detect", "t.txt", *said, "--explain", "--out", "a.csv"]) == 0
-    assert "contribution of column 3" in pd.read_csv("a.csv")
+    assert list(pd.read_csv("a.csv"))[5:] == [f"column {j}" for j in range(4)]
     assert len(pd.read_csv("a.csv")) == 60
 
 

@@ -1,10 +1,15 @@
 """The command compare: PCA and the autoencoder on the same folds, and a report."""
 
+import sys
 from pathlib import Path
 
 from .errors import InputError
 from .input import add_input, read_input
+from .notes import notes_to_stderr
 from .writing import check_output, written_whole
+
+# A comparison fits an autoencoder for each width and fold.
+_MOST_ROWS = 10_000
 
 
 def add_to(commands):
@@ -12,7 +17,7 @@ def add_to(commands):
     about = "compare PCA and the autoencoder on the same folds and write a report"
     command = commands.add_parser("compare", help=about)
     command.set_defaults(run=run)
-    add_input(command, target="column to predict from the codes")
+    add_input(command, target="column to predict from the codes", sample=_MOST_ROWS)
     add = command.add_argument
     add("--n-components", nargs="+", type=int, metavar="K", help="widths of the code")
     add("--cv", type=int, default=3, help="number of folds (default: 3)")
@@ -30,21 +35,24 @@ def run(args):
     from .. import AutoencoderTransformer
     from ..compare import compare_with_pca
 
+    if len(table.X) == args.sample:
+        print(f"skae: note: {args.sample} random rows are used; see --sample", file=sys.stderr)
     widths = args.n_components or _default_widths(*table.X.shape, args.cv)
     params = {} if args.max_iter is None else {"max_iter": args.max_iter}
     try:
-        result = compare_with_pca(
-            table.X,
-            table.y,
-            n_components=widths,
-            cv=args.cv,
-            estimator=AutoencoderTransformer(**params),
-            scale=table.image_shape is None,
-            random_state=args.random_state,
-            verbose=1,
-        )
+        with notes_to_stderr():
+            result = compare_with_pca(
+                table.X if args.id is None else table.as_frame().drop(columns=args.id),
+                table.y,
+                n_components=widths,
+                cv=args.cv,
+                estimator=AutoencoderTransformer(**params),
+                scale=table.image_shape is None,
+                random_state=args.random_state,
+                verbose=1,
+            )
     except ValueError as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"{args.data}: {error}") from error
     print(result.summary())
     print(result.headline())
     with written_whole(results) as path:

@@ -37,8 +37,12 @@ class Table(NamedTuple):
         return self.X
 
 
-def add_input(command, target):
-    """Add the arguments that say what a command reads; `target` is what it does with a target."""
+def add_input(command, target, sample=None):
+    """Add the arguments that say what a command reads.
+
+    `target` is what it does with a target, and `sample` the number of random rows that it uses
+    unless it is told otherwise.
+    """
     add = command.add_argument
     about = f"{', '.join(SETS)}, or a file: CSV or other delimited text, Parquet, JSON, JSON lines,"
     add("data", help=f"{about} Excel (.xlsx) or .npy; - is delimited text from standard input")
@@ -46,7 +50,8 @@ def add_input(command, target):
     add("--columns", nargs="+", metavar="COLUMN", help="columns to use (default: all)")
     add("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
     add("--id", nargs="+", metavar="COLUMN", help="columns that only identify a row")
-    add("--sample", type=int, metavar="N", help="number of random rows to use (default: all)")
+    about = f"number of random rows to use (default: {sample or 'all'})"
+    add("--sample", type=int, default=sample, metavar="N", help=about)
     add("--random-state", type=int, default=0, help="seed (default: 0)")
     add = command.add_argument_group(
         "how the file is read; what is not given is found"

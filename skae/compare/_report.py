@@ -12,8 +12,15 @@ h1 { font-size: 1.7rem; margin: 0 0 .4rem; } h2 { font-size: 1.15rem; margin: 2.
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #ddd; }
 th { font-weight: 600; } tr.autoencoder td { background: #fdf3ec; } .better { font-weight: 600; }
-img { max-width: 100%; }
+img { max-width: 100%; } .wide { overflow-x: auto; }
+@media (prefers-color-scheme: dark) {
+  body { background: #16181d; color: #e6e6e6; } .note { color: #aaa; }
+  th, td { border-color: #444; } tr.autoencoder td { background: #33261c; }
+  img { background: #fff; border-radius: 4px; }
+}
 """
+# Kinds of columns whose errors are fractions of wrong values.
+_CATEGORICAL = ("boolean", "category", "hashed")
 # The columns in the order in which they are shown: their titles, and their format in the report.
 COLUMNS = {
     "n_components": ("components", "{}"),
@@ -35,32 +42,47 @@ def write_report(result, path, title, image_shape):
             "The report needs matplotlib: install it with pip install 'skae[plot]'."
         ) from None
 
-    def picture(draw, size, n_axes=1):
+    def picture(what, draw, size, n_axes=1):
         # A new Figure, not pyplot's, leaves the user's backend and current figure unchanged.
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots(1, n_axes))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
         data = base64.b64encode(buffer.getvalue()).decode()
-        return f'<img alt="" src="data:image/png;base64,{data}">'
+        return f'<img alt="{what}" src="data:image/png;base64,{data}">'
 
     sections = {
-        "Error against the width of the code": picture(result.plot, (8, 4.2)),
-        "The codes of the rows left out of one fold": picture(result.plot_codes, (10, 4.6), 2),
+        "Error against the width of the code": picture(
+            "The held-out error of both models at each width", result.plot, (8, 4.2)
+        ),
+        "The codes of the rows left out of one fold": picture(
+            "Scatter plots of the first two components of both models",
+            result.plot_codes,
+            (10, 4.6),
+            2,
+        ),
     }
     if image_shape is not None:
-        drawing = picture(lambda ax: result.plot_reconstructions(image_shape, ax), (10, 2.9))
+        drawing = picture(
+            "Images above their reconstructions by both models",
+            lambda ax: result.plot_reconstructions(image_shape, ax),
+            (10, 2.9),
+        )
         sections["Images of rows left out"] = drawing
-    sections["How the training went"] = picture(result.plot_history, (8, 4.2))
+    sections["How the training went"] = picture(
+        "The losses of each epoch", result.plot_history, (8, 4.2)
+    )
     pictures = "\n".join(f"<h2>{heading}</h2>\n{drawing}" for heading, drawing in sections.items())
     path.write_text(
         f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>
 <style>{_STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p class="lead">{html.escape(result.headline())}</p>
 <p class="note">{_conditions(result)}</p>
 {_table(result.means())}
+{_columns(result)}
 {pictures}
 </body></html>
 """,
@@ -72,7 +94,10 @@ def _conditions(result):
     n_folds = int(result.results["fold"].max()) + 1
     n_rows, n_features = result.X.shape
     text = f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
-    if result.scale:
+    if result.columns is not None:
+        text += "Numbers and dates are standardised on the training rows of each fold, and "
+        text += "categories are indicators; entries that are missing are left out. "
+    elif result.scale:
         text += "Features are standardised on the training rows of each fold, and errors are in "
         text += "those units. "
     else:
@@ -87,6 +112,28 @@ def _conditions(result):
     return text
 
 
+def _columns(result):
+    """Return the errors of the columns of a table, or nothing."""
+    errors = result.column_errors()
+    if errors is None:
+        return ""
+    body = []
+    for row in errors.itertuples(index=False):
+        form = "{:.1%} wrong" if row.kind in _CATEGORICAL else "{:.3f}"
+        better = ' class="better"' if row.autoencoder < row.PCA else ""
+        cells = "".join(f"<td>{html.escape(str(c))}</td>" for c in row[:3])
+        pca, own = form.format(row.PCA), form.format(row.autoencoder)
+        body.append(f"<tr>{cells}<td>{pca}</td><td{better}>{own}</td></tr>")
+    titles = "components", "column", "kind", "PCA", "autoencoder"
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    return (
+        '<h2>Errors of the columns</h2>\n<p class="note">Of categories the fraction of values that '
+        "are not the reconstructed one; of numbers and dates the mean squared error in standardised "
+        'units.</p>\n<div class="wide"><table><thead><tr>'
+        f"{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
 def _table(rows):
     shown = [name for name in COLUMNS if name in rows[0]]
     head = "".join(f"<th>{COLUMNS[name][0]}</th>" for name in shown)
@@ -98,4 +145,5 @@ def _table(rows):
             mark = ' class="better"' if better else ""
             cells.append(f"<td{mark}>{COLUMNS[name][1].format(row[name])}</td>")
         body.append(f'<tr class="{row["model"]}">{"".join(cells)}</tr>')
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return f'<div class="wide">{table}</div>'

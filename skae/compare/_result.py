@@ -39,6 +39,9 @@ class ComparisonResult:
         The target.
     scale : bool
         Whether the features were standardised.
+    columns : list of DataFrame or None, default=None
+        For each fit to a table of any columns what `skae.tables.TableEncoder.column_errors` returns
+        of the held-out rows, with ``model``, ``n_components`` and ``fold``.
 
     Examples
     --------
@@ -49,12 +52,33 @@ class ComparisonResult:
     On rows left out the autoencoder's error is ...
     """
 
-    def __init__(self, results, models, X, y, scale):
+    def __init__(self, results, models, X, y, scale, columns=None):
         self.results = results
         self.models = models
         self.X = X
         self.y = y
         self.scale = scale
+        self.columns = columns
+
+    def column_errors(self):
+        """Return the means over the folds of the columns' errors.
+
+        Returns
+        -------
+        errors : DataFrame or None
+            A line for each width and column: its ``kind``, and for ``PCA`` and ``autoencoder`` the
+            fraction of wrong values of categories, and of numbers and dates the mean squared error
+            in standardized units. None where the data are an array of numbers.
+        """
+        if self.columns is None:
+            return None
+        import pandas
+
+        every = pandas.concat(self.columns).rename_axis("column").reset_index()
+        every["error"] = every["wrong"].fillna(every["loss"])
+        keys = ["n_components", "column", "kind"]
+        means = every.pivot_table("error", keys, "model", sort=False).reset_index()
+        return means.rename_axis(columns=None)[[*keys, *_MODELS]]
 
     def means(self):
         """Return the means over the folds.
@@ -164,7 +188,8 @@ class ComparisonResult:
             model, test = self.models[name, k]
             y = None if self.y is None else self.y[test]
             title = f"{name}, {_components(k)}"
-            display = CodeDisplay.from_estimator(model, self.X[test], y, title=title, ax=ax)
+            rows = self.X.iloc[test] if self.columns is not None else self.X[test]
+            display = CodeDisplay.from_estimator(model, rows, y, title=title, ax=ax)
             displays.append(display)
         return displays
 

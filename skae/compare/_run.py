@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, check_cv
 from sklearn.pipeline import make_pipeline
@@ -15,8 +16,10 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import type_of_target
 from tqdm import tqdm
 
-from .._transformer import AutoencoderTransformer
+from .. import AutoencoderTransformer
+from ..losses import Mixed
 from ..metrics import explained_variance, reconstruction_error
+from ..tables import TableEncoder
 from ._result import ComparisonResult
 
 
@@ -35,8 +38,9 @@ def compare_with_pca(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
-        The data.
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        The data. A DataFrame with text, categories, dates or missing entries is encoded by
+        `skae.tables.TableEncoder`, fitted on the training rows of each fold.
     y : array-like of shape (n_samples,), default=None
         A target. If it is given, a linear model of the target is fitted to the codes and scored on
         the held-out rows: logistic regression by its accuracy if the target holds classes, and
@@ -67,6 +71,12 @@ def compare_with_pca(
         If a width is not an int between 1 and the smaller of the number of training rows of a fold
         and the number of features.
 
+    Notes
+    -----
+    Of an encoded table PCA sees the means where entries are missing, and the autoencoder is trained
+    by ``loss="mixed"``. The error of both is the mean squared error of what the encoder makes of
+    the entries that are not missing: standardized numbers, and indicators of categories.
+
     See Also
     --------
     skae.metrics.explained_variance_scorer : A scorer for a search over PCA and the autoencoder.
@@ -79,7 +89,15 @@ def compare_with_pca(
     >>> sorted(set(result.results["model"].tolist()))
     ['PCA', 'autoencoder']
     """
-    X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=4)
+    encoder = None
+    if _is_table(X):
+        found = TableEncoder().fit(X)
+        # The same columns in each fold.
+        encoder = TableEncoder(columns=[*found.columns_])
+        n_features, scale = len(found.get_feature_names_out()), False
+    else:
+        X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=4)
+        n_features = X.shape[1]
     check_consistent_length(X, y)
     y = None if y is None else np.asarray(y)
     if isinstance(cv, Integral):
@@ -88,7 +106,7 @@ def compare_with_pca(
         cv = KFold(cv, shuffle=True, random_state=random_state)
     folds = list(check_cv(cv).split(X, y))
     widths = [n_components] if isinstance(n_components, Integral) else list(n_components)
-    limit = min(min(len(train) for train, _ in folds), X.shape[1])
+    limit = min(min(len(train) for train, _ in folds), n_features)
     for k in widths:
         if not isinstance(k, Integral) or not 1 <= k <= limit:
             raise ValueError(
@@ -100,16 +118,26 @@ def compare_with_pca(
         autoencoder = clone(autoencoder).set_params(random_state=random_state)
     models = {"PCA": PCA(random_state=random_state), "autoencoder": autoencoder}
     runs = [(k, f, m) for k in widths for f in range(len(folds)) for m in models]
-    rows, kept = [], {}
+    rows, kept, columns = [], {}, []
     for k, fold, name in tqdm(runs, unit="fit", disable=verbose < 1, file=sys.stderr):
         train, test = folds[fold]
-        steps = [StandardScaler()] if scale else []
-        model = make_pipeline(*steps, clone(models[name]).set_params(n_components=k))
+        model = clone(models[name]).set_params(n_components=k)
+        if encoder is None:
+            model = make_pipeline(*([StandardScaler()] if scale else []), model)
+        elif name == "PCA":
+            model = make_pipeline(encoder, SimpleImputer(keep_empty_features=True), model)
+        else:
+            blocks = encoder.fit(X.iloc[train]).blocks_
+            model = make_pipeline(encoder, model.set_params(loss=Mixed(blocks)))
+        model = clone(model)
         began = time.perf_counter()
-        model.fit(X[train])
+        model.fit(_rows(X, train))
         row = {"model": name, "n_components": k, "fold": fold}
         row["fit_seconds"] = time.perf_counter() - began
-        row |= _measure(model, X, y, train, test)
+        measured, by_column = _measure(model, X, y, train, test)
+        row |= measured
+        if by_column is not None:
+            columns.append(by_column.assign(model=name, n_components=k, fold=fold))
         if name == "PCA":
             pca_error = row["error"]
         # PCA with all components reconstructs without an error.
@@ -120,14 +148,30 @@ def compare_with_pca(
     order = ["model", "n_components", "fold", "error", "ratio_to_pca", "explained_variance"]
     order += ["fit_seconds"] if y is None else ["fit_seconds", "downstream_score"]
     results = {name: np.array([row[name] for row in rows]) for name in order}
-    return ComparisonResult(results, kept, X, y, scale)
+    return ComparisonResult(results, kept, X, y, scale, columns or None)
+
+
+def _is_table(X):
+    """Return whether X is a pandas DataFrame of anything but numbers without gaps."""
+    if not hasattr(X, "iloc"):
+        return False
+    numeric = all(dtype.kind in "iuf" for dtype in X.dtypes)
+    return not numeric or bool(X.isna().to_numpy().any())
+
+
+def _rows(X, part):
+    return X.iloc[part] if hasattr(X, "iloc") else X[part]
 
 
 def _measure(model, X, y, train, test):
-    """Return the results of a model on the held-out rows, in the units that it was fitted in."""
-    scaler = model[:-1]
-    x = scaler.transform(X[test]) if len(scaler) else X[test]
-    codes = model[-1].transform(x)
+    """Return a model's results on held-out rows, in the units that it was fitted in.
+
+    The second is a table of the columns' errors, or None.
+    """
+    encoder = model[0] if isinstance(model[0], TableEncoder) else None
+    scaler = model[:-1] if encoder is None else encoder
+    x = scaler.transform(_rows(X, test)) if len(model) > 1 else X[test]
+    codes = model.transform(_rows(X, test))
     reconstructed = model[-1].inverse_transform(codes)
     row = {
         "error": reconstruction_error(x, reconstructed),
@@ -136,9 +180,9 @@ def _measure(model, X, y, train, test):
     if y is not None:
         linear = LogisticRegression(max_iter=1000) if is_classes(y) else Ridge()
         downstream = make_pipeline(StandardScaler(), linear)
-        downstream.fit(model.transform(X[train]), y[train])
+        downstream.fit(model.transform(_rows(X, train)), y[train])
         row["downstream_score"] = downstream.score(codes, y[test])
-    return row
+    return row, None if encoder is None else encoder.column_errors(x, reconstructed)
 
 
 def is_classes(y):

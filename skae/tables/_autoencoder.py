@@ -7,11 +7,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderTransformer
 from ..losses import Mixed
-from ._base import column_error, names_of
+from ._base import names_of
 from ._encoder import TableEncoder
 from ._frames import (
     from_pandas,
-    import_pandas,
     library_of,
     schema_of,
     table_tags,
@@ -271,19 +270,11 @@ class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Returns
         -------
         errors : DataFrame
-            A line for each encoded column, by its name: its ``kind``; the ``loss`` that is trained
-            on, the mean squared error in standardized units or the cross-entropy in nats; and
-            ``wrong``, the fraction of values that are not the reconstructed one, NaN for numbers
-            and dates. Missing entries are left out.
+            As from `TableEncoder.column_errors`.
         """
         check_is_fitted(self)
-        pandas = import_pandas()
         encoded = self.encoder_.transform(X)
-        rebuilt = self.autoencoder_.reconstruct(encoded)
-        lines = {}
-        for name, column, part in self.encoder_._parts():
-            lines[name] = column_error(column, encoded[:, part], rebuilt[:, part])
-        return pandas.DataFrame.from_dict(lines, orient="index", columns=["kind", "loss", "wrong"])
+        return self.encoder_.column_errors(encoded, self.autoencoder_.reconstruct(encoded))
 
     def score(self, X, y=None) -> float:
         """Return ``autoencoder_.score`` of the encoded table.

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.sklearn import Interval, StrOptions
+from ._base import column_error
 from ._categories import Category
 from ._column import is_text
 from ._dates import date_format
@@ -264,6 +265,32 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             [f"{n}{suffix}" for n, c in self.columns_.items() for suffix in c.suffixes],
             dtype=object,
         )
+
+    def column_errors(self, X, X_reconstructed):
+        """Return how well each column of an encoded table is reconstructed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_encoded)
+            An encoded table; missing entries are left out.
+        X_reconstructed : array-like of shape (n_samples, n_encoded)
+            A reconstruction of it.
+
+        Returns
+        -------
+        errors : DataFrame
+            A line for each encoded column, by its name: its ``kind``; the ``loss``, the mean
+            squared error in standardized units or the cross-entropy in nats; and ``wrong``, the
+            fraction of values that are not the reconstructed one, NaN for numbers and dates.
+        """
+        check_is_fitted(self)
+        X, rebuilt = np.asarray(X, np.float64), np.asarray(X_reconstructed, np.float64)
+        lines = {
+            name: column_error(column, X[:, part], rebuilt[:, part])
+            for name, column, part in self._parts()
+        }
+        columns = ["kind", "loss", "wrong"]
+        return import_pandas().DataFrame.from_dict(lines, orient="index", columns=columns)
 
     def __sklearn_tags__(self):
         return table_tags(super().__sklearn_tags__())
