@@ -17,6 +17,7 @@ from skae import AutoencoderTransformer
 from skae.cli import main
 from skae.compare import compare_with_pca
 from skae.compare._run import is_classes
+from skae.tables import TableEncoder
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,82 @@ def test_folds_out_of_range_are_refused(wine):
         compare_with_pca(wine, n_components=1, cv=1)
 
 
+# -- tables of any columns -----------------------------------------------------------------------
+
+
+def orders(n_rows=240):
+    """Return a table of text, numbers, dates and gaps."""
+    rng = np.random.default_rng(0)
+    item = rng.choice(["tea", "cake", "bread"], size=n_rows)
+    frame = pd.DataFrame(
+        {
+            "item": item,
+            "price": pd.Series(item).map({"tea": 1.5, "cake": 6.0, "bread": 3.0}),
+            "number": rng.integers(1, 9, size=n_rows),
+            "sold": pd.date_range("2024-01-01", periods=n_rows, freq="5h"),
+        }
+    )
+    frame["price"] += 0.1 * rng.normal(size=n_rows)
+    frame["total"] = frame["price"] * frame["number"]
+    frame.loc[::9, "price"] = np.nan
+    frame.loc[4::11, "item"] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def of_orders():
+    return compare_with_pca(
+        orders(),
+        orders()["number"],
+        n_components=2,
+        cv=2,
+        random_state=0,
+        estimator=AutoencoderTransformer(max_iter=40),
+    )
+
+
+def test_figures_of_pca_of_a_table_are_those_by_hand(of_orders):
+    errors, wrong = [], []
+    for train, test in KFold(2, shuffle=True, random_state=0).split(orders()):
+        encoder = TableEncoder().fit(orders().iloc[train])
+        x, held_out = (encoder.transform(orders().iloc[part]) for part in (train, test))
+        mean = np.nanmean(x, 0)
+        filled, filled_test = (np.where(np.isnan(part), mean, part) for part in (x, held_out))
+        pca = PCA(2).fit(filled)
+        rebuilt = pca.inverse_transform(pca.transform(filled_test))
+        errors.append(np.nanmean((held_out - rebuilt) ** 2))
+        indicators = held_out[:, -3:], rebuilt[:, -3:]
+        known = ~np.isnan(held_out[:, -1])
+        wrong.append(np.mean(np.subtract(*(x.argmax(1)[known] for x in indicators)) != 0))
+    found = of_orders.results["error"][of_orders.results["model"] == "PCA"]
+    assert_allclose(found, errors)
+    by_column = of_orders.column_errors().set_index("column")
+    assert_allclose(by_column.loc["item", "PCA"], np.mean(wrong))
+    assert by_column["kind"].to_dict() == {
+        "price": "number",
+        "number": "number",
+        "sold": "date",
+        "total": "number",
+        "item": "category",
+    }
+
+
+def test_the_report_of_a_table_has_its_columns(of_orders, tmp_path):
+    of_orders.to_html(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Errors of the columns" in page
+    wrong = of_orders.column_errors().set_index("column").loc["item", "PCA"]
+    assert f"<td>{wrong:.1%} wrong</td>" in page
+    # on a phone, in the dark, and read aloud
+    assert '<meta name="viewport"' in page
+    assert "prefers-color-scheme: dark" in page
+    assert 'alt=""' not in page
+
+
+def test_arrays_have_no_columns(result):
+    assert result.column_errors() is None
+
+
 # -- the command line ----------------------------------------------------------------------------
 
 QUICK = ["--n-components", "2", "--cv", "2", "--max-iter", "2"]
@@ -142,8 +219,25 @@ def test_a_target_is_scored_and_not_a_feature(tmp_path, capsys):
     assert "downstream score" in capsys.readouterr().out
 
 
+def test_text_dates_gaps_and_ids(tmp_path, capsys):
+    frame = orders(60).assign(order=[f"A-{i}" for i in range(60)])
+    data = table(tmp_path / "orders.csv", frame)
+    assert main(["compare", data, *QUICK, "--target", "number", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert "skae: note: Left out: 'order' (id)" in printed.err
+    assert "On rows left out the autoencoder's error is" in printed.out
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>item</td><td>category</td>" in page
+
+
+def test_large_tables_are_sampled_and_it_is_said(tmp_path, capsys):
+    data = table(tmp_path / "t.csv")
+    assert main(["compare", data, *QUICK, "--sample", "30", "--out", str(tmp_path)]) == 0
+    assert "skae: note: 30 random rows are used" in capsys.readouterr().err
+
+
 def bad(tmp_path):
-    text = pd.DataFrame({"a": [1.0] * 5, "name": list("vwxyz")})
+    text = pd.DataFrame({"a": [1.0] * 5, "name": ["v"] * 5})
     gaps = pd.DataFrame({"a": [1.0, None, 2, 3, 4], "b": [1.0] * 5})
     (tmp_path / "broken.npy").write_text("no array")
     (tmp_path / "empty.csv").write_text("")
@@ -152,9 +246,8 @@ def bad(tmp_path):
         "no file": ["nowhere.csv"],
         "sets: digits": ["diggits"],
         "no column 'y'; columns: a, b, c, d": [good, "--target", "y"],
-        "columns with text: name": [table(tmp_path / "text.csv", text)],
+        r"No column of X is left to encode: 'a' \(constant\)": [table(tmp_path / "t.csv", text)],
         r"ints in \[1, 4\].*got 9": [good, "--n-components", "9"],
-        "1 entries are missing": [table(tmp_path / "gaps.csv", gaps)],
         "not a readable .npy file": [str(tmp_path / "broken.npy")],
         "the file is empty": [str(tmp_path / "empty.csv")],
         "no column 'a'; columns: column 0, ": [table(tmp_path / "t.npy"), "--target", "a"],

@@ -131,7 +131,8 @@ def _from_array(args, X):
     features, rows = _choose(args, names, len(X))
     y = None if args.target is None else X[rows, names.index(args.target)]
     X = X[np.ix_(rows, [names.index(name) for name in features])]
-    return Table(Path(args.data).name, X, y, features, rows)
+    table = Table(Path(args.data).name, X, y, features, rows)
+    return table if np.isfinite(X).all() else table._replace(X=table.as_frame())
 
 
 def _from_frame(args, frame):

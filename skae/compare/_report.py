@@ -51,17 +51,11 @@ def write_report(result, path, title, image_shape):
         data = base64.b64encode(buffer.getvalue()).decode()
         return f'<img alt="{what}" src="data:image/png;base64,{data}">'
 
-    sections = {
-        "Error against the width of the code": picture(
-            "The held-out error of both models at each width", result.plot, (8, 4.2)
-        ),
-        "The codes of the rows left out of one fold": picture(
-            "Scatter plots of the first two components of both models",
-            result.plot_codes,
-            (10, 4.6),
-            2,
-        ),
-    }
+    about = "The held-out error of both models at each width"
+    sections = {"Error against the width of the code": picture(about, result.plot, (8, 4.2))}
+    about = "Scatter plots of the first two components of both models"
+    drawing = picture(about, result.plot_codes, (10, 4.6), 2)
+    sections["The codes of the rows left out of one fold"] = drawing
     if image_shape is not None:
         drawing = picture(
             "Images above their reconstructions by both models",
@@ -76,7 +70,8 @@ def write_report(result, path, title, image_shape):
     path.write_text(
         f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
 <style>{_STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p class="lead">{html.escape(result.headline())}</p>
@@ -126,12 +121,11 @@ def _columns(result):
         body.append(f"<tr>{cells}<td>{pca}</td><td{better}>{own}</td></tr>")
     titles = "components", "column", "kind", "PCA", "autoencoder"
     head = "".join(f"<th>{title}</th>" for title in titles)
-    return (
-        '<h2>Errors of the columns</h2>\n<p class="note">Of categories the fraction of values that '
-        "are not the reconstructed one; of numbers and dates the mean squared error in standardised "
-        'units.</p>\n<div class="wide"><table><thead><tr>'
-        f"{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
+    rows = "".join(body)
+    return f"""<h2>Errors of the columns</h2>
+<p class="note">Of categories the fraction of values that are not the reconstructed one; of numbers
+and dates the mean squared error in standardised units.</p>
+<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
 
 
 def _table(rows):
