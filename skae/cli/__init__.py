@@ -1,9 +1,9 @@
-"""The command line: skae compare DATA and skae detect DATA."""
+"""The command line: skae compare, detect, impute, sample and encode."""
 
 import argparse
 import sys
 
-from . import compare, detect
+from . import compare, detect, tabular
 from .errors import InputError
 
 __all__ = ["InputError", "main"]
@@ -24,6 +24,6 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="skae")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (compare, detect):
+    for command in (compare, detect, tabular):
         command.add_to(commands)
     return parser
