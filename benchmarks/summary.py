@@ -202,7 +202,11 @@ def summarise_variants(rows):
 
 
 def summarise_calibration(rows):
-    """Return each detector's mean false-alarm rate for each share asked for, and the worst set."""
+    """Return each detector's false alarms for each share asked for.
+
+    Their mean rate, the set where it is worst, and the fraction of the fits whose rate is above the
+    share: above_any is that of the splits where it is above any of the shares.
+    """
     summary = {}
     for peer in dict.fromkeys(row["peer"] for row in rows):
         mine = [row for row in rows if row["peer"] == peer]
@@ -215,4 +219,10 @@ def summarise_calibration(rows):
             summary[peer][f"false_alarms_{alpha:g}"] = float(np.mean(list(rates.values())))
             summary[peer][f"worst_set_{alpha:g}"] = worst
             summary[peer][f"worst_false_alarms_{alpha:g}"] = rates[worst]
+            above = [row["false_alarms"] > alpha for row in mine if row["alpha"] == alpha]
+            summary[peer][f"above_{alpha:g}"] = float(np.mean(above))
+        above = defaultdict(bool)
+        for row in mine:
+            above[row["set"], row["seed"]] |= row["false_alarms"] > row["alpha"]
+        summary[peer]["above_any"] = float(np.mean(list(above.values())))
     return summary

@@ -104,7 +104,7 @@ TASKS = {
     "calibration": Task(
         "Rows labelled normal alone, at most 10,000, half to fit and half to count false alarms "
         "on; features standardised on the first half, contamination = alpha, defaults otherwise, "
-        "one thread.",
+        "one thread. confidence=0.9: what p_values(X, confidence=0.9) puts at alpha or below.",
         calibration,
         LABELLED,
         10,
@@ -115,6 +115,10 @@ TASKS = {
             "false_alarms_0.01": ".01",
             "false_alarms_0.05": ".05",
             "false_alarms_0.1": ".1",
+            "above_0.01": ">.01",
+            "above_0.05": ">.05",
+            "above_0.1": ">.1",
+            "above_any": ">any",
         },
     ),
     "variants": Task(

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import anomaly, datasets, detectors, peers, reconstruction, run, summary, tasks
 from benchmarks.__main__ import main
 from benchmarks.labelled import LABELLED, Labelled
+from skae import AutoencoderAnomalyDetector
 
 
 @pytest.fixture(autouse=True)
@@ -311,6 +312,36 @@ def test_false_alarms_are_counted_on_clean_rows_alone(labelled, tmp_path):
     (row,) = (r for r in rows if r["alpha"] == 0.1 and r["peer"] == "IsolationForest")
     assert row["false_alarms"] == (forest.predict(scaler.transform(test)) == -1).mean()
     assert about["summary"]["IsolationForest"]["worst_set_0.1"] == "blob"
+    above = row["false_alarms"] > 0.1
+    assert about["summary"]["IsolationForest"]["above_0.1"] == above
+
+
+def test_conditional_p_values_are_a_peer_beside_the_detectors_own(
+    labelled, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(anomaly, "DETECTORS", {"skae": detectors.DETECTORS["skae"]})
+    out = tmp_path / "c"
+    chosen = ["calibration", "--sets", "blob", "--seeds", "2", "--out", str(out)]
+    assert main(chosen) == 0
+    rows, about = run.load_results(out)
+    rates = {(r["peer"], r["alpha"], r["seed"]): r["false_alarms"] for r in rows}
+    ours, careful = "skae", "skae, confidence=0.9"
+    assert {peer for peer, _, _ in rates} == {ours, careful}
+    X = anomaly.SETS["blob"].load()[0][:95]
+    train, test = np.array_split(X[np.random.default_rng(1).permutation(95)], 2)
+    scaler = StandardScaler().fit(train)
+    model = AutoencoderAnomalyDetector(random_state=1).fit(scaler.transform(train))
+    p_values = model.p_values(scaler.transform(test), confidence=0.9)
+    assert rates[careful, 0.1, 1] == (p_values <= 0.1).mean()
+    for peer in (ours, careful):
+        above = [[rates[peer, a, s] > a for a in (0.01, 0.05, 0.1)] for s in (0, 1)]
+        assert about["summary"][peer]["above_0.1"] == np.mean(above, axis=0)[2]
+        assert about["summary"][peer]["above_any"] == np.any(above, axis=1).mean()
+    # What is there already is neither fitted nor written twice.
+    monkeypatch.setattr(anomaly, "_fit", None)
+    monkeypatch.setattr(anomaly, "_warm_up", lambda found: None)
+    assert main([*chosen, "--resume"]) == 0
+    assert run.load_results(out)[0] == rows
 
 
 def test_every_detector_fits_and_scores():

@@ -314,6 +314,13 @@ def calibration_tables(folder, results):
             cells.append(f"{worst} ({e[f'worst_set_{a:g}']})")
         body.append(cells)
     (folder / "calibration_peers.inc").write_text(list_table(header, body))
+    header = ["", *(f"Above {a:g}" for a in alphas), "Above any of them"]
+    columns = [*(f"above_{a:g}" for a in alphas), "above_any"]
+    body = [
+        [peer, *(number(e.get(column), "{:.1%}") for column in columns)]
+        for peer, e in about["summary"].items()
+    ]
+    (folder / "calibration_above.inc").write_text(list_table(header, body))
 
     rates, sizes, seeds = defaultdict(list), {}, {row["seed"] for row in rows}
     for row in rows:
