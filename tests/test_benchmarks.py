@@ -6,13 +6,24 @@ import json
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import anomaly, datasets, detectors, peers, reconstruction, run, summary, tasks
+from benchmarks import (
+    anomaly,
+    datasets,
+    detectors,
+    peers,
+    probability,
+    reconstruction,
+    run,
+    summary,
+    tasks,
+)
 from benchmarks.__main__ import main
 from benchmarks.labelled import LABELLED, Labelled
 from skae import AutoencoderAnomalyDetector
@@ -218,7 +229,7 @@ def labelled(monkeypatch):
     kept = {title: detectors.DETECTORS[title] for title in ("OneClassSVM", "IsolationForest")}
     missing = detectors.Detector(None, "no_such_package", calibrated=True)
     monkeypatch.setattr(anomaly, "DETECTORS", kept | {"missing": missing})
-    for name in ("anomaly", "calibration"):
+    for name in ("anomaly", "calibration", "probability"):
         task = dataclasses.replace(tasks.TASKS[name], sets=sets)
         monkeypatch.setitem(tasks.TASKS, name, task)
 
@@ -342,6 +353,38 @@ def test_conditional_p_values_are_a_peer_beside_the_detectors_own(
     monkeypatch.setattr(anomaly, "_warm_up", lambda found: None)
     assert main([*chosen, "--resume"]) == 0
     assert run.load_results(out)[0] == rows
+
+
+def test_probabilities_are_judged_beside_the_constant(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(probability, "DETECTORS", detectors.DETECTORS)
+    out = tmp_path / "p"
+    assert main(["probability", "--sets", "blob", "--out", str(out)]) == 0
+    rows, about = run.load_results(out)
+    assert {row["setting"] for row in rows} == {"known", "auto"}
+    assert len(rows) == 2 * (3 + len(probability.CANDIDATES))
+    found = {(row["peer"], row["setting"]): row for row in rows}
+    # Three or four anomalies in 70 rows to fit, one or two in 30 to judge.
+    (share,) = {row["share_of_anomalies"] for row in rows}
+    constant = found["constant", "auto"]
+    assert_allclose(constant["brier"], share * 0.95**2 + (1 - share) * 0.05**2, atol=1e-4)
+    assert_allclose(
+        constant["log_loss"], -share * np.log(0.05) - (1 - share) * np.log(0.95), atol=1e-3
+    )
+    ours = about["summary"]["skae, roc_auc=0.8 (known)"]
+    assert ours["log_loss"] < found["constant", "known"]["log_loss"]
+    assert ours["better_than_constant"] == 1
+
+
+def test_the_calibration_error_is_zero_where_bins_keep_their_word():
+    chance = np.repeat([0.2, 0.4, 0.6, 0.8, 1.0], 100)
+    truth = np.concatenate([np.arange(50) % 5 < 5 * p for p in chance[::50] - 1e-9]).astype(int)
+    assert_allclose(probability.calibration_error(chance, truth), 0, atol=1e-12)
+    assert_allclose(probability.calibration_error(chance - 0.1, truth), 0.1)
+    known = np.array([0.0, 1.0, 2.0])
+    assert_allclose(probability.linear(known, np.array([-1.0, 0.5, 9.0])), [0, 0.25, 1])
+    one = stats.norm.cdf(1) - stats.norm.cdf(-1)
+    spread = np.sqrt(2 / 3)
+    assert_allclose(probability.unify(known, np.array([0.0, 1.0, 1 + spread])), [0, 0, one])
 
 
 def test_every_detector_fits_and_scores():
