@@ -17,7 +17,9 @@ def main(argv=None):
     parser.add_argument("--sets", nargs="+", metavar="SET", help="data sets (default: the task's)")
     parser.add_argument("--seeds", type=int, help="number of splits (default: the task's)")
     parser.add_argument("--adbench", metavar="DIR", help="folder of the ADBench files")
-    parser.add_argument("--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly")
+    parser.add_argument(
+        "--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly and probability"
+    )
     parser.add_argument("--setting", choices=SETTINGS, help="of anomaly (default: both)")
     parser.add_argument("--peers", nargs="+", choices=DETECTORS, help="of anomaly (default: all)")
     parser.add_argument(
@@ -34,8 +36,10 @@ def main(argv=None):
         options["settings"] = [args.setting]
     if args.peers:
         options["peers"] = args.peers
-    if args.task != "anomaly" and (options or args.oddbench):
-        parser.error("--oddbench, --setting and --peers are options of anomaly")
+    if args.task != "anomaly" and options:
+        parser.error("--setting and --peers are options of anomaly")
+    if args.task not in ("anomaly", "probability") and args.oddbench:
+        parser.error("--oddbench is an option of anomaly and probability")
     if args.oddbench:
         try:
             task.sets.update(oddbench(args.oddbench))

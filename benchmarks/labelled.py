@@ -21,6 +21,10 @@ class Labelled:
     source: str
     twin: str | None = None
 
+    def rows(self):
+        """Return all rows and their labels."""
+        return self.load()
+
     def split(self, setting, seed):
         """Return rows to fit, with or without the anomalies, rows to judge, and their labels."""
         X, y = self.load()
@@ -34,6 +38,10 @@ class Labelled:
 
 class Presplit(Labelled):
     """A data set whose normal rows to fit and rows to judge, with labels, are given."""
+
+    def rows(self):
+        train, test, truth = self.load()
+        return np.vstack([train, test]), np.concatenate([np.zeros(len(train), int), truth])
 
     def split(self, setting, seed):
         """Return rows to fit, with half of those to judge or without, the others, and labels."""

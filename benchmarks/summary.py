@@ -103,23 +103,23 @@ def _collection(name):
     return "OddBench" if name.startswith("oddbench/") else "others"
 
 
-def choose_on_halves(rows, candidates, n_halves=20):
+def choose_on_halves(rows, candidates, n_halves=20, value="roc_auc", best=max):
     """Choose among candidates on random halves of the sets; return means on both halves.
 
     The sets are halved within each collection. On the one half, the candidate is chosen whose mean
-    AUROC over both settings is best.
+    AUROC, or other `value`, over the settings is best, where `best` is max or min.
 
     Returns
     -------
     means : dict
-        For each (peer, setting), and for ("the choice", setting), the mean AUROC over the halves
+        For each (peer, setting), and for ("the choice", setting), the mean value over the halves
         that were chosen on, and over the others.
     chosen : dict
         How often each candidate was chosen.
     """
     settings = list(dict.fromkeys(row["setting"] for row in rows))
     values = {
-        setting: mean_by_peer_and_set([row for row in rows if row["setting"] == setting], "roc_auc")
+        setting: mean_by_peer_and_set([row for row in rows if row["setting"] == setting], value)
         for setting in settings
     }
     peers = list(dict.fromkeys(row["peer"] for row in rows))
@@ -138,10 +138,10 @@ def choose_on_halves(rows, candidates, n_halves=20):
         if half.all() or not half.any() or not candidates:
             continue
         on, off = table[..., half].mean(2), table[..., ~half].mean(2)
-        best = max(candidates, key=lambda peer: on[peers.index(peer)].mean())
-        chosen[best] += 1
+        choice = best(candidates, key=lambda peer: on[peers.index(peer)].mean())
+        chosen[choice] += 1
         for peer, row in [*zip(peers, range(len(peers)), strict=True), ("the choice", None)]:
-            at = peers.index(best) if row is None else row
+            at = peers.index(choice) if row is None else row
             for column, setting in enumerate(settings):
                 found[peer, setting].append((on[at, column], off[at, column]))
     return {key: np.mean(pairs, axis=0).tolist() for key, pairs in found.items()}, chosen
@@ -202,7 +202,11 @@ def summarise_variants(rows):
 
 
 def summarise_calibration(rows):
-    """Return each detector's mean false-alarm rate for each share asked for, and the worst set."""
+    """Return each detector's false alarms for each share asked for.
+
+    Their mean rate, the set where it is worst, and the fraction of the fits whose rate is above the
+    share: above_any is that of the splits where it is above any of the shares.
+    """
     summary = {}
     for peer in dict.fromkeys(row["peer"] for row in rows):
         mine = [row for row in rows if row["peer"] == peer]
@@ -215,4 +219,10 @@ def summarise_calibration(rows):
             summary[peer][f"false_alarms_{alpha:g}"] = float(np.mean(list(rates.values())))
             summary[peer][f"worst_set_{alpha:g}"] = worst
             summary[peer][f"worst_false_alarms_{alpha:g}"] = rates[worst]
+            above = [row["false_alarms"] > alpha for row in mine if row["alpha"] == alpha]
+            summary[peer][f"above_{alpha:g}"] = float(np.mean(above))
+        above = defaultdict(bool)
+        for row in mine:
+            above[row["set"], row["seed"]] |= row["false_alarms"] > row["alpha"]
+        summary[peer]["above_any"] = float(np.mean(list(above.values())))
     return summary

@@ -10,6 +10,7 @@ from .imputation import SETS as INCOMPLETE
 from .imputation import imputation, summarise_imputation
 from .labelled import LABELLED
 from .never_worse import TABLES, never_worse, summarise_never_worse
+from .probability import probability, summarise_probability
 from .reconstruction import reconstruction
 from .summary import (
     summarise_anomaly,
@@ -106,7 +107,7 @@ TASKS = {
     "calibration": Task(
         "Rows labelled normal alone, at most 10,000, half to fit and half to count false alarms "
         "on; features standardised on the first half, contamination = alpha, defaults otherwise, "
-        "one thread.",
+        "one thread. confidence=0.9: what p_values(X, confidence=0.9) puts at alpha or below.",
         calibration,
         LABELLED,
         10,
@@ -117,6 +118,32 @@ TASKS = {
             "false_alarms_0.01": ".01",
             "false_alarms_0.05": ".05",
             "false_alarms_0.1": ".1",
+            "above_0.01": ">.01",
+            "above_0.05": ">.05",
+            "above_0.1": ">.1",
+            "above_any": ">any",
+        },
+    ),
+    "probability": Task(
+        "All rows of a set, at most 4,000, a stratified 70/30 split, OddBench's too; features "
+        "standardised on the rows to fit, anomalies among them, labels not seen in fit, defaults, "
+        "one thread. known: contamination is the fraction of anomalies among the rows to fit. "
+        "auto: it is 0.05. constant: that fraction for every row. PyOD's two conversions are of "
+        "skae's scores. log_loss: with probabilities from .001 to .999. calibration_error: ten "
+        "bins of as many rows. chosen_on and not_chosen_on: means over 20 random halves of the "
+        "sets, where the choice is the roc_auc with the least log-loss (or Brier score) on a half.",
+        probability,
+        SETS,
+        1,
+        ("set", "setting", "seed", "peer"),
+        summarise_probability,
+        {
+            "sets": "sets",
+            "log_loss": "log-loss",
+            "brier": "Brier",
+            "calibration_error": "ECE",
+            "better_than_constant": "better",
+            "log_loss_not_chosen_on": "not on",
         },
     ),
     "variants": Task(

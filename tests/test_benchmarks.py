@@ -6,15 +6,27 @@ import json
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import anomaly, datasets, detectors, peers, reconstruction, run, summary, tasks
+from benchmarks import (
+    anomaly,
+    datasets,
+    detectors,
+    peers,
+    probability,
+    reconstruction,
+    run,
+    summary,
+    tasks,
+)
 from benchmarks.__main__ import main
 from benchmarks.labelled import LABELLED, Labelled
+from skae import AutoencoderAnomalyDetector
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +229,7 @@ def labelled(monkeypatch):
     kept = {title: detectors.DETECTORS[title] for title in ("OneClassSVM", "IsolationForest")}
     missing = detectors.Detector(None, "no_such_package", calibrated=True)
     monkeypatch.setattr(anomaly, "DETECTORS", kept | {"missing": missing})
-    for name in ("anomaly", "calibration"):
+    for name in ("anomaly", "calibration", "probability"):
         task = dataclasses.replace(tasks.TASKS[name], sets=sets)
         monkeypatch.setitem(tasks.TASKS, name, task)
 
@@ -311,6 +323,68 @@ def test_false_alarms_are_counted_on_clean_rows_alone(labelled, tmp_path):
     (row,) = (r for r in rows if r["alpha"] == 0.1 and r["peer"] == "IsolationForest")
     assert row["false_alarms"] == (forest.predict(scaler.transform(test)) == -1).mean()
     assert about["summary"]["IsolationForest"]["worst_set_0.1"] == "blob"
+    above = row["false_alarms"] > 0.1
+    assert about["summary"]["IsolationForest"]["above_0.1"] == above
+
+
+def test_conditional_p_values_are_a_peer_beside_the_detectors_own(
+    labelled, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(anomaly, "DETECTORS", {"skae": detectors.DETECTORS["skae"]})
+    out = tmp_path / "c"
+    chosen = ["calibration", "--sets", "blob", "--seeds", "2", "--out", str(out)]
+    assert main(chosen) == 0
+    rows, about = run.load_results(out)
+    rates = {(r["peer"], r["alpha"], r["seed"]): r["false_alarms"] for r in rows}
+    ours, careful = "skae", "skae, confidence=0.9"
+    assert {peer for peer, _, _ in rates} == {ours, careful}
+    X = anomaly.SETS["blob"].load()[0][:95]
+    train, test = np.array_split(X[np.random.default_rng(1).permutation(95)], 2)
+    scaler = StandardScaler().fit(train)
+    model = AutoencoderAnomalyDetector(random_state=1).fit(scaler.transform(train))
+    p_values = model.p_values(scaler.transform(test), confidence=0.9)
+    assert rates[careful, 0.1, 1] == (p_values <= 0.1).mean()
+    for peer in (ours, careful):
+        above = [[rates[peer, a, s] > a for a in (0.01, 0.05, 0.1)] for s in (0, 1)]
+        assert about["summary"][peer]["above_0.1"] == np.mean(above, axis=0)[2]
+        assert about["summary"][peer]["above_any"] == np.any(above, axis=1).mean()
+    # What is there already is neither fitted nor written twice.
+    monkeypatch.setattr(anomaly, "_fit", None)
+    monkeypatch.setattr(anomaly, "_warm_up", lambda found: None)
+    assert main([*chosen, "--resume"]) == 0
+    assert run.load_results(out)[0] == rows
+
+
+def test_probabilities_are_judged_beside_the_constant(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(probability, "DETECTORS", detectors.DETECTORS)
+    out = tmp_path / "p"
+    assert main(["probability", "--sets", "blob", "--out", str(out)]) == 0
+    rows, about = run.load_results(out)
+    assert {row["setting"] for row in rows} == {"known", "auto"}
+    assert len(rows) == 2 * (3 + len(probability.CANDIDATES))
+    found = {(row["peer"], row["setting"]): row for row in rows}
+    # Three or four anomalies in 70 rows to fit, one or two in 30 to judge.
+    (share,) = {row["share_of_anomalies"] for row in rows}
+    constant = found["constant", "auto"]
+    assert_allclose(constant["brier"], share * 0.95**2 + (1 - share) * 0.05**2, atol=1e-4)
+    assert_allclose(
+        constant["log_loss"], -share * np.log(0.05) - (1 - share) * np.log(0.95), atol=1e-3
+    )
+    ours = about["summary"]["skae, roc_auc=0.8 (known)"]
+    assert ours["log_loss"] < found["constant", "known"]["log_loss"]
+    assert ours["better_than_constant"] == 1
+
+
+def test_the_calibration_error_is_zero_where_bins_keep_their_word():
+    chance = np.repeat([0.2, 0.4, 0.6, 0.8, 1.0], 100)
+    truth = np.concatenate([np.arange(50) % 5 < 5 * p for p in chance[::50] - 1e-9]).astype(int)
+    assert_allclose(probability.calibration_error(chance, truth), 0, atol=1e-12)
+    assert_allclose(probability.calibration_error(chance - 0.1, truth), 0.1)
+    known = np.array([0.0, 1.0, 2.0])
+    assert_allclose(probability.linear(known, np.array([-1.0, 0.5, 9.0])), [0, 0.25, 1])
+    one = stats.norm.cdf(1) - stats.norm.cdf(-1)
+    spread = np.sqrt(2 / 3)
+    assert_allclose(probability.unify(known, np.array([0.0, 1.0, 1 + spread])), [0, 0, one])
 
 
 def test_every_detector_fits_and_scores():

@@ -314,6 +314,13 @@ def calibration_tables(folder, results):
             cells.append(f"{worst} ({e[f'worst_set_{a:g}']})")
         body.append(cells)
     (folder / "calibration_peers.inc").write_text(list_table(header, body))
+    header = ["", *(f"Above {a:g}" for a in alphas), "Above any of them"]
+    columns = [*(f"above_{a:g}" for a in alphas), "above_any"]
+    body = [
+        [peer, *(number(e.get(column), "{:.1%}") for column in columns)]
+        for peer, e in about["summary"].items()
+    ]
+    (folder / "calibration_above.inc").write_text(list_table(header, body))
 
     rates, sizes, seeds = defaultdict(list), {}, {row["seed"] for row in rows}
     for row in rows:
@@ -339,6 +346,30 @@ def calibration_tables(folder, results):
         "The splits of a small set overlap, so its means vary more than that.\n"
     )
     (folder / "calibration_sets.inc").write_text(text)
+
+
+def probability_tables(folder, results):
+    """Write the tables of the probabilities of being an anomaly."""
+    rows, about = load_results(results)
+    (folder / "probability_summary.inc").write_text(results_line(about))
+    header = ["", "Sets", "Log-loss", "Brier score", "Calibration error", "Better than constant"]
+    header += ["Log-loss on halves not chosen on", "Brier score there", "Times chosen"]
+    columns = ["sets", "log_loss", "brier", "calibration_error", "better_than_constant"]
+    columns += ["log_loss_not_chosen_on", "brier_not_chosen_on", "times_chosen_by_log_loss"]
+    forms = {"sets": "{:d}", "times_chosen_by_log_loss": "{:d}", "brier": "{:.4f}"}
+    forms |= {"better_than_constant": "{:.0%}", "brier_not_chosen_on": "{:.4f}"}
+    for setting in dict.fromkeys(row["setting"] for row in rows):
+        ending = f" ({setting})"
+        body = [
+            [
+                name.removesuffix(ending),
+                *(number(e.get(c), forms.get(c, "{:.3f}")) for c in columns),
+            ]
+            for name, e in about["summary"].items()
+            if name.endswith(ending)
+        ]
+        (folder / f"probability_{setting}.inc").write_text(list_table(header, body))
+    (folder / "probability_left_out.inc").write_text(left_out_table(about))
 
 
 def never_worse_tables(folder, results):
@@ -406,6 +437,7 @@ def write_pages(app):
     benchmark_tables(folder, results / "reconstruction")
     anomaly_tables(folder, results / "anomaly")
     calibration_tables(folder, results / "calibration")
+    probability_tables(folder, results / "probability")
     never_worse_tables(folder, results / "never_worse")
     variants_tables(folder, results / "variants")
 
