@@ -26,6 +26,7 @@ extensions = [
     "generated_pages",
     "cost_pages",
     "imputation_pages",
+    "table_pages",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "examples", "api_list.rst"]

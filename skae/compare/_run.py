@@ -71,15 +71,15 @@ def compare_with_pca(
         If a width is not an int between 1 and the smaller of the number of training rows of a fold
         and the number of features.
 
+    See Also
+    --------
+    skae.metrics.explained_variance_scorer : A scorer for a search over PCA and the autoencoder.
+
     Notes
     -----
     Of an encoded table PCA sees the means where entries are missing, and the autoencoder is trained
     by ``loss="mixed"``. The error of both is the mean squared error of what the encoder makes of
     the entries that are not missing: standardized numbers, and indicators of categories.
-
-    See Also
-    --------
-    skae.metrics.explained_variance_scorer : A scorer for a search over PCA and the autoencoder.
 
     Examples
     --------

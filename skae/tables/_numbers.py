@@ -15,7 +15,8 @@ _LARGEST_EXPONENT = 700.0
 class Number(Column):
     """Numbers and durations.
 
-    Integers are rounded when they are decoded. The scale is "standard" (mean and standard
+    Integers are rounded when they are decoded, and so are a net's numbers where all training values
+    are whole. The scale is "standard" (mean and standard
     deviation), "robust" (the inverse hyperbolic sine of the distance from the median in robust
     standard deviations, and then the standard one) or "auto": robust where one in a hundred
     training values is more than eight robust standard deviations from the median.
@@ -29,6 +30,8 @@ class Number(Column):
         values = self._floats(series)
         values = values[~np.isnan(values)]
         self.low, self.high = values.min(), values.max()
+        # Integers are floats where pandas has a gap.
+        self.whole = bool((values == np.rint(values)).all())
         median = np.median(values)
         low, high = np.quantile(values, [0.25, 0.75])
         robust = (high / 1.349 - low / 1.349) or abs(values - median).mean() or 1.0
@@ -78,6 +81,7 @@ class Number(Column):
             numbers = median + robust * np.sinh(numbers)
         if legal:
             numbers = numbers.clip(self.low, self.high)
+            numbers = np.rint(numbers) if self.whole else numbers
         missing = np.isnan(numbers)
         if self.dtype.kind == "m":
             return pandas.Series(pandas.to_timedelta(numbers, unit="s")).astype(self.dtype)
