@@ -66,8 +66,8 @@ details = detector.explain(odd, details=True)
 print(details[details["fraction"] > 0.2].round(2).to_string(index=False))
 
 # %%
-# The gaps, filled by the reconstruction. The true items are known here: a blind guess would be right
-# in a third of the cases.
+# The gaps, filled by the reconstruction. The true items are known here: a blind guess would be
+# right in a third of the cases.
 
 model = TableAutoencoder(n_components=5, random_state=0).fit(table[columns])
 filled = model.impute(table)

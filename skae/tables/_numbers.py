@@ -16,10 +16,10 @@ class Number(Column):
     """Numbers and durations.
 
     Integers are rounded when they are decoded, and so are a net's numbers where all training values
-    are whole. The scale is "standard" (mean and standard
-    deviation), "robust" (the inverse hyperbolic sine of the distance from the median in robust
-    standard deviations, and then the standard one) or "auto": robust where one in a hundred
-    training values is more than eight robust standard deviations from the median.
+    are whole. The scale is "standard" (mean and standard deviation), "robust" (the inverse
+    hyperbolic sine of the distance from the median in robust standard deviations, and then the
+    standard one) or "auto": robust where one in a hundred training values is more than eight
+    robust standard deviations from the median.
     """
 
     def __init__(self, scale="auto"):
