@@ -23,13 +23,16 @@ def read_delimited(text, *, sep=None, header=None, decimal=None):
     """
     if not text.lines().read(1 << 16).strip() and not text.lines().read().strip():
         raise InputError(f"{text.name}: the file is empty")
-    text, sep = _separator_line(text, sep)
     with _fields_of_any_length():
-        dialect = find_dialect(text, sep)
-        rows = dialect.sample(text)
-        if header is None:
-            header = find_header(rows, text.name, dialect.is_number)
-        n_columns, n_rows = _check_widths(text, dialect, header)
+        return _read(*_separator_line(text, sep), header, decimal)
+
+
+def _read(text, sep, header, decimal):
+    dialect = find_dialect(text, sep)
+    rows = dialect.sample(text)
+    if header is None:
+        header = find_header(rows, text.name, dialect.is_number)
+    n_columns, n_rows = _check_widths(text, dialect, header)
     if n_rows == 0:
         raise InputError(f"{text.name}: the file has a header and no rows")
     frame = _parse(text, dialect, header, decimal or ".", n_columns)
