@@ -57,7 +57,6 @@ class Category(Column):
 
     def fit(self, series):
         super().fit(series)
-        self.ordered = getattr(series.dtype, "categories", None)
         counts = series.value_counts()
         counts = counts[counts > 0]
         n_frequent = len(counts)

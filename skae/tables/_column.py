@@ -38,8 +38,8 @@ class Column:
         raise NotImplementedError
 
     def draw(self, values, random):
-        """Return numbers for values that are drawn where `values` are probabilities."""
-        return values
+        """Return indicators of values, drawn with probabilities; where quantiles are None."""
+        raise NotImplementedError
 
     def describe(self, values):
         """Return what is expected, for a reader: a value, or the values that are likeliest."""
