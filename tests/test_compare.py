@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
@@ -79,6 +80,28 @@ def test_the_report_stands_on_its_own(result, tmp_path):
     assert result.headline().replace("'", "&#x27;") in page
     result.to_html(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 3
+
+
+def test_the_report_says_what_else_counts_and_how_to_do_it_again(result, tmp_path):
+    result.to_html(tmp_path / "report.html", command="skae compare digits")
+    page = (tmp_path / "report.html").read_text()
+    scores = result.results["downstream_score"]
+    of = {
+        k: [scores[m & (result.results["n_components"] == k)].mean() for m in _masks(result)]
+        for k in (2, 4)
+    }
+    text = f"{of[2][0]:.3f} ({of[2][1]:.3f} with PCA&#x27;s) and {of[4][0]:.3f} ({of[4][1]:.3f}"
+    assert text in page
+    better = sum(own > pca for own, pca in of.values())
+    assert f"better at {better} of 2 widths" in page
+    assert "<pre>skae compare digits\n" in page
+    assert "n_components=[2, 4], cv=2, scale=False, random_state=0" in page
+    assert f"scikit-learn {sklearn.__version__}" in page
+
+
+def _masks(result):
+    models = result.results["model"]
+    return models == "autoencoder", models == "PCA"
 
 
 def test_csv_holds_every_fold(result, tmp_path):
@@ -228,6 +251,7 @@ def test_text_dates_gaps_and_ids(tmp_path, capsys):
     assert "On rows left out the autoencoder's error is" in printed.out
     page = (tmp_path / "report.html").read_text()
     assert "<td>item</td><td>category</td>" in page
+    assert f"<pre>skae compare {data} --n-components 2" in page
 
 
 def test_large_tables_are_sampled_and_it_is_said(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The command line: skae compare, detect, impute, sample and encode."""
 
 import argparse
+import shlex
 import sys
 
 from . import compare, detect, tabular
@@ -12,6 +13,7 @@ __all__ = ["InputError", "main"]
 def main(argv=None):
     """Run a command and return its exit code: 0, or 2 if the input is not valid."""
     args = _parser().parse_args(argv)
+    args.line = shlex.join(["skae", *(sys.argv[1:] if argv is None else argv)])
     try:
         args.run(args)
     except (InputError, ImportError) as error:

@@ -60,7 +60,7 @@ def run(args):
     print(f"Figures of every fold: {results}")
     title = f"PCA and the autoencoder on {table.name}"
     with written_whole(report) as path:
-        result.to_html(path, title=title, image_shape=table.image_shape)
+        result.to_html(path, title=title, image_shape=table.image_shape, command=args.line)
     print(f"Report: {report}")
 
 

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from importlib.metadata import version
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2.5rem auto;
@@ -12,7 +13,7 @@ h1 { font-size: 1.7rem; margin: 0 0 .4rem; } h2 { font-size: 1.15rem; margin: 2.
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #ddd; }
 th { font-weight: 600; } tr.autoencoder td { background: #fdf3ec; } .better { font-weight: 600; }
-img { max-width: 100%; } .wide { overflow-x: auto; }
+img { max-width: 100%; } .wide, pre { overflow-x: auto; }
 @media (prefers-color-scheme: dark) {
   body { background: #16181d; color: #e6e6e6; } .note { color: #aaa; }
   th, td { border-color: #444; } tr.autoencoder td { background: #33261c; }
@@ -33,7 +34,7 @@ COLUMNS = {
 }
 
 
-def write_report(result, path, title, image_shape):
+def write_report(result, path, title, image_shape, command):
     """Write the report of a `ComparisonResult` to a file."""
     try:
         from matplotlib.figure import Figure
@@ -75,13 +76,57 @@ def write_report(result, path, title, image_shape):
 <style>{_STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
 <p class="lead">{html.escape(result.headline())}</p>
+<p>{html.escape(_verdict(result))}</p>
 <p class="note">{_conditions(result)}</p>
 {_table(result.means())}
 {_columns(result)}
 {pictures}
+{_repeat(result, command)}
 </body></html>
 """,
         encoding="utf-8",
+    )
+
+
+def _verdict(result):
+    """Return what else there is to weigh: seconds, and the downstream score, whoever wins."""
+    rows = result.means()
+    pairs = [*zip(rows[::2], rows[1::2], strict=True)]
+    text = "A fit takes " + _listed(
+        f"{own['fit_seconds']:.2g} s ({pca['fit_seconds']:.2g} s for PCA)" for pca, own in pairs
+    )
+    text += "."
+    if "downstream_score" in rows[0]:
+        text += " A linear model of the codes scores " + _listed(
+            f"{own['downstream_score']:.3f} ({pca['downstream_score']:.3f} with PCA's)"
+            for pca, own in pairs
+        )
+        n_better = sum(own["downstream_score"] > pca["downstream_score"] for pca, own in pairs)
+        text += f": the autoencoder's codes are better at {n_better} of {len(pairs)} widths."
+    return text
+
+
+def _listed(parts):
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _repeat(result, command):
+    """Return what is needed to do the comparison again."""
+    widths = sorted({int(k) for k in result.results["n_components"]})
+    n_folds = int(result.results["fold"].max()) + 1
+    code = (
+        "from skae.compare import compare_with_pca\n\n"
+        f"result = compare_with_pca(X{'' if result.y is None else ', y'}, n_components={widths}, "
+        f"cv={n_folds}, scale={result.scale}, random_state={result.random_state!r})\n"
+        'result.to_html("report.html")'
+    )
+    lines = [command, "", code] if command else [code]
+    names = "skae", "scikit-learn", "torch", "numpy"
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return (
+        f"<h2>Do it again</h2>\n<pre>{html.escape(chr(10).join(lines))}</pre>\n"
+        f'<p class="note">{html.escape(versions)}.</p>'
     )
 
 

@@ -42,6 +42,8 @@ class ComparisonResult:
     columns : list of DataFrame or None, default=None
         For each fit to a table of any columns what `skae.tables.TableEncoder.column_errors` returns
         of the held-out rows, with ``model``, ``n_components`` and ``fold``.
+    random_state : int or None, default=None
+        The seed of the comparison.
 
     Examples
     --------
@@ -52,13 +54,14 @@ class ComparisonResult:
     On rows left out the autoencoder's error is ...
     """
 
-    def __init__(self, results, models, X, y, scale, columns=None):
+    def __init__(self, results, models, X, y, scale, columns=None, random_state=None):
         self.results = results
         self.models = models
         self.X = X
         self.y = y
         self.scale = scale
         self.columns = columns
+        self.random_state = random_state
 
     def column_errors(self):
         """Return the means over the folds of the columns' errors.
@@ -236,7 +239,7 @@ class ComparisonResult:
         display.ax_.set_title(f"Training history, {_components(k)}")
         return display
 
-    def to_html(self, path, *, title="PCA and the autoencoder", image_shape=None):
+    def to_html(self, path, *, title="PCA and the autoencoder", image_shape=None, command=None):
         """Write a report: a single HTML file that contains its pictures.
 
         Parameters
@@ -247,8 +250,10 @@ class ComparisonResult:
             Title of the page.
         image_shape : (int, int), default=None
             Height and width if the rows are images. They are then drawn, too.
+        command : str, default=None
+            A command that does the comparison again, to be shown beside the code in Python.
         """
-        write_report(self, Path(path), title, image_shape)
+        write_report(self, Path(path), title, image_shape, command)
 
     def _widths(self):
         return np.unique(self.results["n_components"])

@@ -148,7 +148,7 @@ def compare_with_pca(
     order = ["model", "n_components", "fold", "error", "ratio_to_pca", "explained_variance"]
     order += ["fit_seconds"] if y is None else ["fit_seconds", "downstream_score"]
     results = {name: np.array([row[name] for row in rows]) for name in order}
-    return ComparisonResult(results, kept, X, y, scale, columns or None)
+    return ComparisonResult(results, kept, X, y, scale, columns or None, random_state)
 
 
 def _is_table(X):
