@@ -178,7 +178,7 @@ BAD_TEXT = {
     "line 3: a quotation mark is opened": ['a,b\n1,2\n"x,3\n4,5\n', 'a,b\n1,2\n3,"x\n4,5\n'],
     "a binary file": [b"\x00\x01", bytes(range(1, 256)), "a,b\n1,2\n".encode("utf-16-le")],
     "not a text file but a Parquet file": [b"PAR1\x15"],
-    "not a text file but a gzip file": [gzip.compress(b"a,b\n1,2\n")],
+    "not a text file but a gzip file": [gzip.compress(b"a,b\n1,2\n", mtime=0)],
     "line 3: byte 0xff is not valid in utf-8": ["a,b\né,ü\n".encode() + b"\xff,\xc3\xa4\n"],
     "holds null characters": ["a,b\n1,\0\n".encode("utf-16")],
 }
