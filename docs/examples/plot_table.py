@@ -22,7 +22,7 @@ from skae.compare import compare_with_pca
 from skae.tables import TableAnomalyDetector, TableAutoencoder
 
 rng = np.random.default_rng(0)
-n_rows = 800
+n_rows = 600
 prices = {"tea": 2.0, "coffee": 3.0, "cake": 4.5, "bread": 3.5}
 shop = rng.choice(["harbour", "station"], size=n_rows)
 drinks = np.where(shop == "station", 0.4, 0.1)
@@ -69,7 +69,9 @@ print(details[details["fraction"] > 0.2].round(2).to_string(index=False))
 # The gaps, filled by the reconstruction. The true items are known here: a blind guess would be
 # right in a third of the cases.
 
-model = TableAutoencoder(n_components=5, random_state=0).fit(table[columns])
+autoencoder = AutoencoderTransformer(max_iter=80)
+model = TableAutoencoder(n_components=5, autoencoder=autoencoder, random_state=0)
+model.fit(table[columns])
 filled = model.impute(table)
 print(filled[table.isna().any(axis=1)].head(6).to_string())
 missing = table["item"].isna().to_numpy()
@@ -78,7 +80,7 @@ print(f"{(filled['item'] == item)[missing].mean():.0%} of the missing items are 
 # %%
 # New rows that look like the table's.
 
-new = model.sample(800, random_state=0)
+new = model.sample(600, random_state=0)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
 for ax, frame, title in zip(axes, (table, new), ("orders", "new rows"), strict=True):
     for name, own in frame.dropna().groupby("item"):
@@ -96,7 +98,7 @@ result = compare_with_pca(
     n_components=3,
     cv=2,
     random_state=0,
-    estimator=AutoencoderTransformer(),
+    estimator=AutoencoderTransformer(max_iter=150),
 )
 print(result.headline())
 print(result.column_errors().round(3).to_string(index=False))
