@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-from .errors import InputError
+from .fitting import fitting
 from .input import add_input, read_input
-from .notes import notes_to_stderr
 from .writing import check_output, written_whole
 
 # A comparison fits an autoencoder for each width and fold.
@@ -39,20 +38,17 @@ def run(args):
         print(f"skae: note: {args.sample} random rows are used; see --sample", file=sys.stderr)
     widths = args.n_components or _default_widths(*table.X.shape, args.cv)
     params = {} if args.max_iter is None else {"max_iter": args.max_iter}
-    try:
-        with notes_to_stderr():
-            result = compare_with_pca(
-                table.X if args.id is None else table.as_frame().drop(columns=args.id),
-                table.y,
-                n_components=widths,
-                cv=args.cv,
-                estimator=AutoencoderTransformer(**params),
-                scale=table.image_shape is None,
-                random_state=args.random_state,
-                verbose=1,
-            )
-    except ValueError as error:
-        raise InputError(f"{args.data}: {error}") from error
+    with fitting(args.data):
+        result = compare_with_pca(
+            table.X if args.id is None else table.as_frame().drop(columns=args.id),
+            table.y,
+            n_components=widths,
+            cv=args.cv,
+            estimator=AutoencoderTransformer(**params),
+            scale=table.image_shape is None,
+            random_state=args.random_state,
+            verbose=1,
+        )
     print(result.summary())
     print(result.headline())
     with written_whole(results) as path:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .errors import InputError
+from .fitting import fitting, ids_of, table_encoder
 from .input import add_input, read_input
-from .notes import notes_to_stderr
 from .writing import check_output, written_whole
 
 # Columns that are named for each row.
@@ -32,16 +32,13 @@ def run(args):
     check_output(args.out, args.data)
     frame = table.as_frame()
     # imported after the table is read: an error in it does not wait for torch
-    from ..tables import TableAnomalyDetector, TableEncoder
+    from ..tables import TableAnomalyDetector
 
-    encoder = TableEncoder(id_columns="auto" if args.id is None else args.id)
+    encoder = table_encoder(args)
     model = TableAnomalyDetector(contamination, encoder=encoder, random_state=args.random_state)
-    try:
-        with notes_to_stderr():
-            model.fit(frame)
-        scores, p_values = model.score_samples(frame), model.p_values(frame)
-    except ValueError as error:
-        raise InputError(f"{args.data}: {error}") from error
+    with fitting(args.data):
+        model.fit(frame)
+    scores, p_values = model.score_samples(frame), model.p_values(frame)
     labels = np.where(scores < model.offset_, -1, 1)
     order = np.argsort(scores, kind="stable")
     printed = order[: max(args.top, 0)]
@@ -50,7 +47,7 @@ def run(args):
         explained = np.union1d(printed, np.flatnonzero(labels == -1))
         reasons = np.full(len(frame), "", dtype=object)
         reasons[explained] = _reasons(model, frame.iloc[explained])
-    ids = [name for name, reason in model.encoder_.left_out_.items() if reason == "id"]
+    ids = ids_of(model.encoder_)
     n_anomalies = int((labels == -1).sum())
     print(f"{n_anomalies} of {len(frame)} rows are below the threshold; the most unusual rows:")
     for row in printed:

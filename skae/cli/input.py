@@ -17,8 +17,8 @@ SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 class Table(NamedTuple):
     """A table with the names of its columns, and what else is known of it.
 
-    `X` is an array of numbers without gaps, or else a DataFrame; `rows` are the positions that the
-    rows have in the file.
+    `X` is a DataFrame, or an array of numbers without gaps where no file named its columns; `rows`
+    are the positions that the rows have in the file.
     """
 
     name: str
@@ -146,8 +146,4 @@ def _from_frame(args, frame):
             raise InputError(f"{source}: the target {args.target!r} has {n_gaps} missing values")
         y = y.to_numpy()
     frame = frame[features].reset_index(drop=True)
-    if args.id is None and all(frame[name].dtype.kind in "iuf" for name in features):
-        X = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isfinite(X).all():
-            return Table(Path(source).name, X, y, features, rows)
     return Table(Path(source).name, frame, y, features, rows)

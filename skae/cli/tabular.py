@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from .errors import InputError
+from .fitting import fitting, ids_of, table_encoder
 from .input import add_input, read_input
-from .notes import notes_to_stderr
 from .writing import check_output, written_whole
 
 # The width of the codes, as a fraction of the columns.
@@ -37,21 +37,20 @@ def _fitted(args):
     frame = table.as_frame()
     # imported after the table is read: an error in it does not wait for torch
     from .. import AutoencoderTransformer
-    from ..tables import TableAutoencoder, TableEncoder
+    from ..tables import TableAutoencoder
 
-    encoder = TableEncoder(id_columns="auto" if args.id is None else args.id)
     params = {} if args.max_iter is None else {"max_iter": args.max_iter}
     # A bar is shown, as a fit may take minutes.
     autoencoder = AutoencoderTransformer(verbose=1, **params)
     width = args.n_components or -int(-frame.shape[1] * _FRACTION // 1)
     model = TableAutoencoder(
-        width, encoder=encoder, autoencoder=autoencoder, random_state=args.random_state
+        width,
+        encoder=table_encoder(args),
+        autoencoder=autoencoder,
+        random_state=args.random_state,
     )
-    try:
-        with notes_to_stderr():
-            model.fit(frame)
-    except ValueError as error:
-        raise InputError(f"{args.data}: {error}") from error
+    with fitting(args.data):
+        model.fit(frame)
     return frame, model
 
 
@@ -75,10 +74,9 @@ def _encode(args):
     import pandas
 
     frame, model = _fitted(args)
-    ids = [name for name, reason in model.encoder_.left_out_.items() if reason == "id"]
     names = [f"code {i}" for i in range(model.autoencoder_.n_components_)]
     codes = pandas.DataFrame(model.transform(frame), columns=names)
-    _write(args.out, pandas.concat([frame[ids], codes], axis=1))
+    _write(args.out, pandas.concat([frame[ids_of(model.encoder_)], codes], axis=1))
     print(f"Codes of {len(frame)} rows: {args.out}")
 
 

@@ -191,7 +191,7 @@ class ComparisonResult:
             model, test = self.models[name, k]
             y = None if self.y is None else self.y[test]
             title = f"{name}, {_components(k)}"
-            rows = self.X.iloc[test] if self.columns is not None else self.X[test]
+            rows = rows_of(self.X, test)
             display = CodeDisplay.from_estimator(model, rows, y, title=title, ax=ax)
             displays.append(display)
         return displays
@@ -266,6 +266,11 @@ class ComparisonResult:
         """Return a column of the results of one model with one width."""
         rows = (self.results["model"] == model) & (self.results["n_components"] == k)
         return self.results[name][rows]
+
+
+def rows_of(X, part):
+    """Return some rows of an array or of a DataFrame."""
+    return X.iloc[part] if hasattr(X, "iloc") else X[part]
 
 
 def _components(k):

@@ -20,7 +20,7 @@ from .. import AutoencoderTransformer
 from ..losses import Mixed
 from ..metrics import explained_variance, reconstruction_error
 from ..tables import TableEncoder
-from ._result import ComparisonResult
+from ._result import ComparisonResult, rows_of
 
 
 def compare_with_pca(
@@ -131,7 +131,7 @@ def compare_with_pca(
             model = make_pipeline(encoder, model.set_params(loss=Mixed(blocks)))
         model = clone(model)
         began = time.perf_counter()
-        model.fit(_rows(X, train))
+        model.fit(rows_of(X, train))
         row = {"model": name, "n_components": k, "fold": fold}
         row["fit_seconds"] = time.perf_counter() - began
         measured, by_column = _measure(model, X, y, train, test)
@@ -159,19 +159,17 @@ def _is_table(X):
     return not numeric or bool(X.isna().to_numpy().any())
 
 
-def _rows(X, part):
-    return X.iloc[part] if hasattr(X, "iloc") else X[part]
-
-
 def _measure(model, X, y, train, test):
     """Return a model's results on held-out rows, in the units that it was fitted in.
 
     The second is a table of the columns' errors, or None.
     """
-    encoder = model[0] if isinstance(model[0], TableEncoder) else None
-    scaler = model[:-1] if encoder is None else encoder
-    x = scaler.transform(_rows(X, test)) if len(model) > 1 else X[test]
-    codes = model.transform(_rows(X, test))
+    x = rows_of(X, test)
+    if len(model) > 1:
+        x = model[0].transform(x)
+        codes = model[1:].transform(x)
+    else:
+        codes = model.transform(x)
     reconstructed = model[-1].inverse_transform(codes)
     row = {
         "error": reconstruction_error(x, reconstructed),
@@ -180,9 +178,11 @@ def _measure(model, X, y, train, test):
     if y is not None:
         linear = LogisticRegression(max_iter=1000) if is_classes(y) else Ridge()
         downstream = make_pipeline(StandardScaler(), linear)
-        downstream.fit(model.transform(_rows(X, train)), y[train])
+        downstream.fit(model.transform(rows_of(X, train)), y[train])
         row["downstream_score"] = downstream.score(codes, y[test])
-    return row, None if encoder is None else encoder.column_errors(x, reconstructed)
+    first = model[0]
+    by_column = isinstance(first, TableEncoder)
+    return row, first.column_errors(x, reconstructed) if by_column else None
 
 
 def is_classes(y):

@@ -11,7 +11,6 @@ from .._utils.sklearn import Interval, StrOptions
 from ._base import column_error
 from ._categories import Category
 from ._column import is_text
-from ._dates import date_format
 from ._frames import from_pandas, import_pandas, library_of, schema_of, table_tags, to_pandas
 from ._kinds import KINDS, counts_rows, find_kind, n_distinct
 
@@ -164,9 +163,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         wanted = None if self.columns is None else set(self.columns)
         for name in table:
             series = table[name]
-            reason, unasked = self._reason_against(series, wanted)
+            distinct = n_distinct(series)
+            reason, unasked = self._reason_against(series, distinct, wanted)
             if reason is None:
-                columns[name] = self._column(series).fit(series)
+                kind = (self.kinds or {}).get(name) or find_kind(series)
+                if wanted is None and name not in (self.kinds or {}):
+                    reason = self._reason_against_text(series, distinct, kind)
+                    unasked = True
+            if reason is None:
+                columns[name] = self._column(series, distinct, kind).fit(series)
                 continue
             left_out[name] = reason
             found += [f"{name!r} ({reason})"] if unasked else []
@@ -358,40 +363,37 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                         f"{sorted(KINDS)}, got {kind!r} for the column {name!r}."
                     )
 
-    def _reason_against(self, series, wanted):
+    def _reason_against(self, series, distinct, wanted):
         """Return why a column is left out, or None, and whether no parameter says so."""
         name = series.name
         if name in set(self.exclude):
             return "excluded", False
         if not isinstance(self.id_columns, str) and name in set(self.id_columns):
             return "id", False
-        distinct, n_known = n_distinct(series), int(series.notna().sum())
         if wanted is not None and name not in wanted:
             return "not among columns=", False
         if not distinct:
             return "empty", True
-        if wanted is not None or name in (self.kinds or {}):
-            return None, False
-        if distinct == 1:
-            return "constant", True
-        if (
-            isinstance(self.id_columns, str)
-            and counts_rows(series, distinct)
-            and len(series) >= _FEWEST_ROWS
-        ):
-            return "id", True
-        if is_text(series) and date_format(series) is None:
-            if distinct > max(_DISTINCT * n_known, _FEWEST_ROWS):
-                return "text whose values are nearly all distinct", True
-            if self.high_cardinality == "drop" and distinct > self.max_categories:
-                return f"text of {distinct} values", True
-        return None, False
+        asked = wanted is not None or name in (self.kinds or {})
+        return ("constant", True) if distinct == 1 and not asked else (None, False)
 
-    def _column(self, series):
-        """Return the column, not fitted yet, that a series is encoded by."""
-        kind = (self.kinds or {}).get(series.name) or find_kind(series)
-        if kind == "category" and self.high_cardinality == "hash" and is_text(series):
-            kind = "hashed" if n_distinct(series) > self.max_categories else kind
+    def _reason_against_text(self, series, distinct, kind):
+        """Return why text or integers are left out unless they are asked for, or None."""
+        text = kind == "category" and is_text(series)
+        may_be_id = isinstance(self.id_columns, str) and len(series) >= _FEWEST_ROWS
+        if may_be_id and distinct == len(series) and (text or counts_rows(series)):
+            return "id"
+        if text and distinct > max(_DISTINCT * series.notna().sum(), _FEWEST_ROWS):
+            return "text whose values are nearly all distinct"
+        if text and self.high_cardinality == "drop" and distinct > self.max_categories:
+            return f"text of {distinct} values"
+        return None
+
+    def _column(self, series, distinct, kind):
+        """Return the column, not fitted yet, that a series of some kind is encoded by."""
+        hashed = self.high_cardinality == "hash" and distinct > self.max_categories
+        if kind == "category" and hashed and is_text(series):
+            kind = "hashed"
         own = {"number": [self.numbers], "category": [self.max_categories]}
         own["hashed"] = own["category"]
         return KINDS[kind](*own.get(kind, ()))

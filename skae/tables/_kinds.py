@@ -3,7 +3,6 @@
 import numpy as np
 
 from ._categories import Boolean, Category, Hashed
-from ._column import is_text
 from ._dates import Date, date_format
 from ._frames import import_pandas
 from ._numbers import Number
@@ -53,10 +52,6 @@ def n_distinct(series):
         return int(series.notna().sum())
 
 
-def counts_rows(series, distinct):
-    """Return whether a column is an id: integers that count the rows, or text, all distinct."""
-    if distinct < len(series):
-        return False
-    if series.dtype.kind in "iu":
-        return int(series.max()) - int(series.min()) == len(series) - 1
-    return is_text(series) and date_format(series) is None
+def counts_rows(series):
+    """Return whether values that are all distinct are the numbers of rows."""
+    return series.dtype.kind in "iu" and int(series.max()) - int(series.min()) == len(series) - 1
