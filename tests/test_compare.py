@@ -254,10 +254,23 @@ def test_text_dates_gaps_and_ids(tmp_path, capsys):
     assert f"<pre>skae compare {data} --n-components 2" in page
 
 
+def test_a_saved_index_is_no_feature_of_numbers_without_gaps(tmp_path, capsys):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 4)), columns=list("abcd"))
+    frame.to_csv(tmp_path / "saved.csv")
+    out = tmp_path / "out"
+    for name in ("saved.csv", "t.csv"):
+        data = table(tmp_path / "t.csv", frame) if name == "t.csv" else str(tmp_path / name)
+        assert main(["compare", data, *QUICK, "--out", str(out / name)]) == 0
+    assert "Left out: 'Unnamed: 0' (id)" in capsys.readouterr().err
+    saved, plain = (pd.read_csv(out / name / "results.csv") for name in ("saved.csv", "t.csv"))
+    assert_allclose(saved["error"], plain["error"])
+
+
 def test_large_tables_are_sampled_and_it_is_said(tmp_path, capsys):
     data = table(tmp_path / "t.csv")
-    assert main(["compare", data, *QUICK, "--sample", "30", "--out", str(tmp_path)]) == 0
-    assert "skae: note: 30 random rows are used" in capsys.readouterr().err
+    for rows, said in (("30", True), ("40", False)):
+        assert main(["compare", data, *QUICK, "--sample", rows, "--out", str(tmp_path)]) == 0
+        assert (f"skae: note: {rows} random rows are used" in capsys.readouterr().err) is said
 
 
 def bad(tmp_path):

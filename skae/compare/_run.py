@@ -40,7 +40,8 @@ def compare_with_pca(
     ----------
     X : array-like or DataFrame of shape (n_samples, n_features)
         The data. A DataFrame with text, categories, dates or missing entries is encoded by
-        `skae.tables.TableEncoder`, fitted on the training rows of each fold.
+        `skae.tables.TableEncoder`, fitted on the training rows of each fold. Of any DataFrame,
+        constant columns and those that only identify a row are left out.
     y : array-like of shape (n_samples,), default=None
         A target. If it is given, a linear model of the target is fitted to the codes and scored on
         the held-out rows: logistic regression by its accuracy if the target holds classes, and
@@ -71,6 +72,11 @@ def compare_with_pca(
         If a width is not an int between 1 and the smaller of the number of training rows of a fold
         and the number of features.
 
+    Warns
+    -----
+    UserWarning
+        If columns of a DataFrame are left out.
+
     See Also
     --------
     skae.metrics.explained_variance_scorer : A scorer for a search over PCA and the autoencoder.
@@ -90,12 +96,16 @@ def compare_with_pca(
     ['PCA', 'autoencoder']
     """
     encoder = None
-    if _is_table(X):
+    if hasattr(X, "iloc"):
         found = TableEncoder().fit(X)
-        # The same columns in each fold.
-        encoder = TableEncoder(columns=[*found.columns_])
-        n_features, scale = len(found.get_feature_names_out()), False
-    else:
+        columns = [*found.columns_]
+        if _is_numeric(X[columns]):
+            X = X[[name for name in X if name in found.columns_]]
+        else:
+            # The same columns in each fold.
+            encoder = TableEncoder(columns=columns)
+            n_features, scale = len(found.get_feature_names_out()), False
+    if encoder is None:
         X = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=4)
         n_features = X.shape[1]
     check_consistent_length(X, y)
@@ -151,12 +161,10 @@ def compare_with_pca(
     return ComparisonResult(results, kept, X, y, scale, columns or None, random_state)
 
 
-def _is_table(X):
-    """Return whether X is a pandas DataFrame of anything but numbers without gaps."""
-    if not hasattr(X, "iloc"):
-        return False
-    numeric = all(dtype.kind in "iuf" for dtype in X.dtypes)
-    return not numeric or bool(X.isna().to_numpy().any())
+def _is_numeric(table):
+    """Return whether a DataFrame holds nothing but numbers without gaps."""
+    numeric = all(dtype.kind in "iuf" for dtype in table.dtypes)
+    return numeric and not table.isna().to_numpy().any()
 
 
 def _measure(model, X, y, train, test):
