@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ._anomaly.probability import posterior
 from ._data.rows import mean_row, n_batches, resolve_batch_size
 from ._data.selection import merge_rows
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
+from ._training.checkpoint import check_checkpoint, remove_checkpoints
 from ._training.tasks import EpochTasks
 from ._utils.registry import check_unchanged, constraints, declared, resolve, suggesting
 from ._utils.sklearn import (
@@ -137,6 +139,8 @@ class AutoencoderAnomalyDetector(
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
         As for `AutoencoderTransformer`; they are used by each net's training in turn.
+    checkpoint : path-like or None, default=None
+        As for `AutoencoderTransformer`; the files of the nets end in ".0", ".1" and so on.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
@@ -264,6 +268,7 @@ class AutoencoderAnomalyDetector(
         n_iter_no_change: int = 100,
         warm_start: bool = False,
         callbacks: list | None = None,
+        checkpoint: str | PathLike | None = None,
         device: str | torch.device = "auto",
         distributed: bool = False,
         n_jobs: int | None = None,
@@ -296,6 +301,7 @@ class AutoencoderAnomalyDetector(
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
         self.distributed = distributed
         self.n_jobs = n_jobs
@@ -369,6 +375,8 @@ class AutoencoderAnomalyDetector(
         resumed = hasattr(self, "offset_") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             check_sizes(self.get_params(deep=False))
+            if not one_pass:
+                check_checkpoint(self.get_params(deep=False), resumed)
             X, sample_weight = check_weighted_rows(
                 self, X, sample_weight, self._accepted(), reset=not resumed
             )
@@ -415,6 +423,8 @@ class AutoencoderAnomalyDetector(
             if tasks is not None:
                 tasks.end(fitted)
         vars(self).update(fitted)
+        if not one_pass:
+            remove_checkpoints(self.checkpoint, self.n_folds)
         return self
 
     def _net_params(self, n_rows):

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from ._training.callbacks import (
     is_gain,
     measure_error,
 )
+from ._training.checkpoint import Checkpoint
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
 from ._training.together import are_alike, can_be_stacked, train_together
@@ -104,6 +106,7 @@ PARAMETER_CONSTRAINTS: dict = {
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "warm_start": ["boolean"],
     "callbacks": [list, tuple, None],
+    "checkpoint": [str, PathLike, None],
     "device": [str, torch.device],
     "distributed": ["boolean"],
     "random_state": ["random_state"],
@@ -242,13 +245,14 @@ class Training:
     The generator is NumPy's; `fitted_now` returns what a fit would that ends now, for `tasks`.
     """
 
-    def __init__(self, net, rows, generator, tasks, fitted_now):
+    def __init__(self, net, rows, generator, tasks, fitted_now, checkpoint):
         self.net = net
         self.rows = rows
         self.tasks = tasks
         self.fitted_now = fitted_now
         self.best = dict(net.callbacks_)["best_epoch"]
         self.seed = draw_seed(generator) if net.max_epochs else None
+        self.checkpoint = checkpoint
 
     def begin(self):
         """Tell scikit-learn's callbacks of it."""
@@ -264,9 +268,15 @@ class Training:
                 train, valid = net.get_split_datasets(rows)
                 self.best.measure_start(net, train or rows, valid)
         else:
-            draws = drawing_from(self.seed) if net.model.architecture.draws else nullcontext()
+            source = torch.Generator().manual_seed(self.seed)
+            draws = drawing_from(source) if net.model.architecture.draws else nullcontext()
             with limit_threads(threads_for(net.batch_size * net.model.n_weights)), draws:
-                (net.fit_together if isinstance(net, DistributedNet) else net.partial_fit)(rows)
+                if self.checkpoint is not None:
+                    self.checkpoint(source).train(net, rows)
+                elif isinstance(net, DistributedNet):
+                    net.fit_together(rows)
+                else:
+                    net.partial_fit(rows)
         self.end()
 
     def end(self):
@@ -406,7 +416,11 @@ def _fitting(
     if judged and stream.trained:
         stream.judge(net, rows, start_again(model, stream))
     now = partial(_fitted_now, net, rows, stream, generator, split_generator)
-    yield Training(net, rows, generator, tasks, now)
+    checkpoint = None
+    if settings.checkpoint is not None and not one_pass:
+        data = X, sample_weight, target
+        checkpoint = partial(Checkpoint, settings.checkpoint, settings.params, data)
+    yield Training(net, rows, generator, tasks, now, checkpoint)
     history = [best.start_, *_history(net)]
     n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.

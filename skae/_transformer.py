@@ -1,6 +1,7 @@
 """The autoencoder as a transformer: PCA's interface."""
 
 from numbers import Integral
+from os import PathLike
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from . import metrics
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
 from ._model.autoencoder import Decoder, Encoder
+from ._training.checkpoint import check_checkpoint, remove_checkpoints
 from ._training.tasks import EpochTasks
 from ._utils.registry import declared, suggesting
 from ._utils.sklearn import (
@@ -137,6 +139,10 @@ class AutoencoderTransformer(
         Whether ``fit`` goes on from the last fit's weights.
     callbacks : list of skorch callbacks or None, default=None
         The objects given are used, not copies; pairs of a name and one too. See :ref:`skorch-net`.
+    checkpoint : path-like or None, default=None
+        A file from which a ``fit`` that was killed goes on, to the same bits: it is written while
+        the training runs and removed when the fit has ended. It needs an int as `random_state` and
+        no `callbacks`. See :doc:`/checkpoints`.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU. What is fitted is on the CPU.
     distributed : bool, default=False
@@ -289,6 +295,7 @@ class AutoencoderTransformer(
         n_iter_no_change: int = 100,
         warm_start: bool = False,
         callbacks: list | None = None,
+        checkpoint: str | PathLike | None = None,
         device: str | torch.device = "auto",
         distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -318,6 +325,7 @@ class AutoencoderTransformer(
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
         self.distributed = distributed
         self.random_state = random_state
@@ -402,6 +410,8 @@ class AutoencoderTransformer(
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
             check_sizes(params)
+            if not one_pass:
+                check_checkpoint(params, resumed)
             fewest = 1 if one_pass else 2
             X, sample_weight = check_weighted_rows(
                 self, X, sample_weight, self._accepted(), not resumed, fewest
@@ -417,6 +427,8 @@ class AutoencoderTransformer(
             )
         self.n_samples_ = X.shape[0]
         vars(self).update(self._attributes(fitted))
+        if not one_pass:
+            remove_checkpoints(self.checkpoint)
         return self
 
     @staticmethod

@@ -42,7 +42,8 @@ class Schedule(Strategy):
         Returns
         -------
         scheduler : torch.optim.lr_scheduler.LRScheduler
-            An object with a method `step`, which is called after each training step or each epoch.
+            An object with a method `step`, which is called after each training step or each epoch,
+            and torch's `state_dict` and `load_state_dict` for fits with a `checkpoint`.
         """
         raise NotImplementedError
 
@@ -54,15 +55,21 @@ class _RateOfStep:
     """A scheduler that computes the rate of each step by a formula, quicker than torch's."""
 
     def __init__(self, optimizer, rate_at):
-        self._groups = optimizer.param_groups
+        self._optimizer = optimizer
         self._rate_at = rate_at
         self._n_steps = -1
         self.step()
 
     def step(self):
         self._n_steps += 1
-        for group in self._groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = self._rate_at(self._n_steps)
+
+    def state_dict(self):
+        return {"n_steps": self._n_steps}
+
+    def load_state_dict(self, state):
+        self._n_steps = state["n_steps"]
 
 
 def _half_cosine(start, end, fraction):

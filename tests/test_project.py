@@ -81,10 +81,10 @@ def test_some_rooms_use_no_private_ones(name):
 # A class with its parameters and docstrings is one idea. The others are one fit, one net, and all
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
-    "_detector.py": 790,
-    "_fit.py": 680,
+    "_detector.py": 800,
+    "_fit.py": 700,
     "_training/net.py": 525,
-    "_transformer.py": 805,
+    "_transformer.py": 820,
     "_utils/torch.py": 500,
 }
 

@@ -7,6 +7,7 @@ import torch
 
 from .._data.rows import dense_rows, mean_row, row_blocks
 from .._fit import Fitted, Settings, fit_autoencoders
+from .._training.checkpoint import fold_checkpoint
 from .._utils.registry import resolve
 from .._utils.torch import limit_threads, map_blocks
 from ..scorings import Residuals, Scoring
@@ -55,6 +56,7 @@ class CrossFit:
                 # There are fewer distinct rows than folds.
                 own[:] = True
             own_params = params(int(own.sum())) | {"random_state": seed}
+            own_params["checkpoint"] = fold_checkpoint(own_params["checkpoint"], fold)
             some, counts = rows[own], weight[own]
             if len(counts) == 1:
                 # One row twice, because a fit takes two.

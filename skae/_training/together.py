@@ -25,6 +25,7 @@ def can_be_stacked(net):
     """Return whether a net may be trained beside others of its kind."""
     # A user's callback may change the net in the middle of its training.
     plain = type(net) is Net and not net.callbacks and len(net.flat_.vectors) == 1
+    plain = plain and net.settings.checkpoint is None
     if not plain or net.settings.penalty is not None or net.model.architecture.draws:
         return False
     gradient = known_gradient(net.module_, net.criterion_)
