@@ -375,7 +375,7 @@ class AutoencoderAnomalyDetector(
         resumed = hasattr(self, "offset_") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
             check_sizes(self.get_params(deep=False))
-            if not one_pass:
+            if self.checkpoint is not None and not one_pass:
                 check_checkpoint(self.get_params(deep=False), resumed)
             X, sample_weight = check_weighted_rows(
                 self, X, sample_weight, self._accepted(), reset=not resumed
@@ -423,7 +423,7 @@ class AutoencoderAnomalyDetector(
             if tasks is not None:
                 tasks.end(fitted)
         vars(self).update(fitted)
-        if not one_pass:
+        if self.checkpoint is not None and not one_pass:
             remove_checkpoints(self.checkpoint, self.n_folds)
         return self
 

@@ -410,7 +410,7 @@ class AutoencoderTransformer(
         with unchanged_by_errors(self):
             params = self.get_params(deep=False)
             check_sizes(params)
-            if not one_pass:
+            if self.checkpoint is not None and not one_pass:
                 check_checkpoint(params, resumed)
             fewest = 1 if one_pass else 2
             X, sample_weight = check_weighted_rows(
@@ -427,7 +427,7 @@ class AutoencoderTransformer(
             )
         self.n_samples_ = X.shape[0]
         vars(self).update(self._attributes(fitted))
-        if not one_pass:
+        if self.checkpoint is not None and not one_pass:
             remove_checkpoints(self.checkpoint)
         return self
 

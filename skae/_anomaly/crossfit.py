@@ -56,7 +56,8 @@ class CrossFit:
                 # There are fewer distinct rows than folds.
                 own[:] = True
             own_params = params(int(own.sum())) | {"random_state": seed}
-            own_params["checkpoint"] = fold_checkpoint(own_params["checkpoint"], fold)
+            if own_params["checkpoint"] is not None:
+                own_params["checkpoint"] = fold_checkpoint(own_params["checkpoint"], fold)
             some, counts = rows[own], weight[own]
             if len(counts) == 1:
                 # One row twice, because a fit takes two.

@@ -27,8 +27,6 @@ def check_checkpoint(params, resumed):
 
     `resumed` says whether it goes on from an earlier fit.
     """
-    if params["checkpoint"] is None:
-        return
     path, seed = Path(params["checkpoint"]), params["random_state"]
     reasons = {
         f"random_state to be an int, got {seed!r}": not isinstance(seed, Integral),
@@ -47,14 +45,13 @@ def check_checkpoint(params, resumed):
 
 def fold_checkpoint(path, fold):
     """Return the file of the training on a fold."""
-    return None if path is None else f"{os.fspath(path)}.{fold}"
+    return f"{os.fspath(path)}.{fold}"
 
 
 def remove_checkpoints(path, n_folds=0):
-    """Remove the files of a fit that has ended."""
-    if path is not None:
-        for own in [path, *(fold_checkpoint(path, fold) for fold in range(n_folds))]:
-            Path(own).unlink(missing_ok=True)
+    """Remove the files of a fit, or of its trainings on folds, when it has ended."""
+    for own in [path, *(fold_checkpoint(path, fold) for fold in range(n_folds))]:
+        Path(own).unlink(missing_ok=True)
 
 
 class Checkpoint(Callback):
