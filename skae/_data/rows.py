@@ -18,7 +18,7 @@ _BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
 # make products with weights slow.
 _CACHED_ENTRIES, _FEWEST_ROWS = 2**18, 256
 # What max_iter="auto" aims at: more steps gain little on the benchmark's sets.
-_STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 16_000, 30, 200
+_STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 16_000, 10, 200
 # Bytes of a float32 copy of X that is made to be read faster; a larger X is read a batch at a time.
 _HELD_BYTES = 2**27
 # The fraction of a device's free memory that such a copy may take there.
