@@ -1,6 +1,7 @@
 """One fit: from rows and settings to a trained autoencoder."""
 
 import copy
+import logging
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ._model.start import Variances, draw_seed, row_count, start
 from ._model.stream import Stream, follow, move_linear_paths, start_again
 from ._training.callbacks import (
     BestEpoch,
+    EpochLog,
     GrowingAverage,
     LearningRate,
     NoiseLevel,
@@ -31,6 +33,7 @@ from ._training.callbacks import (
     ProgressReport,
     WeightAverage,
     is_gain,
+    logger,
     measure_error,
 )
 from ._training.checkpoint import Checkpoint
@@ -468,6 +471,17 @@ def _fitting(
     )
     if tasks is not None:
         tasks.end(fitted)
+    kept = history[n_best]
+    logger.info(
+        "fitted to %d rows in %.3g s: epoch %d of %d is kept, with a loss of %.4g; "
+        "the start's: %.4g",
+        n_rows,
+        time.perf_counter() - started,
+        n_best,
+        history[-1]["epoch"],
+        kept.get("valid_loss", kept["train_loss"]),
+        history[0].get("valid_loss", history[0]["train_loss"]),
+    )
     return fitted
 
 
@@ -547,6 +561,7 @@ def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_gen
         "noise_level": None if settings.corruption is None else NoiseLevel(),
         "progress": None if settings.penalty is None else Progress(),
         "report": ProgressReport() if settings.verbose else None,
+        "log": EpochLog() if logger.isEnabledFor(logging.DEBUG) else None,
         "early_stopping": Patience(
             "train_loss" if split is None else "valid_loss",
             patience=settings.n_iter_no_change,

@@ -5,6 +5,7 @@ epoch, to the beginning of the next epoch: a loss, a checkpoint and a score are 
 weights, those that may be kept.
 """
 
+import logging
 import math
 import sys
 import time
@@ -15,6 +16,8 @@ from skorch.callbacks import Callback, EarlyStopping
 from tqdm import tqdm
 
 from .._data.rows import n_batches
+
+logger = logging.getLogger("skae")
 
 # Weights averaged over some fifty steps do better on unseen rows than the last ones, at any rate.
 _DECAY = 0.98
@@ -349,6 +352,15 @@ class ProgressReport(Callback):
     def on_train_end(self, net, **kwargs):
         if self.bar_ is not None:
             self.bar_.close()
+
+
+class EpochLog(Callback):
+    """Log a line for each epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        losses = [f"{key} {row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row]
+        logger.debug("epoch %d of %d: %s", row["epoch"], net.max_epochs, ", ".join(losses))
 
 
 def is_gain(start, best):

@@ -13,6 +13,7 @@ import torch
 from skorch.callbacks import Callback
 
 from .._version import __version__
+from .callbacks import logger
 
 # A file is written after an epoch once this many times the time that the last writing took is over.
 _RARELY = 20
@@ -135,6 +136,7 @@ class Checkpoint(Callback):
         net.module_.load_state_dict(state["weights"])
         for optimizer, own in zip(net.optimizers(), state["optimizers"], strict=True):
             optimizer.load_state_dict(own)
+        logger.info("going on after epoch %d, from %s", self.n_epochs_, self.path)
         net.generator_.set_state(state["generator"])
         self.draws.set_state(state["draws"])
 
