@@ -33,6 +33,7 @@ from ._utils.sklearn import (
     _fit_context,
     as_output,
 )
+from ._utils.stored import VersionedMixin
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -62,6 +63,7 @@ _FRACTIONS = [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), Opti
 
 
 class AutoencoderAnomalyDetector(
+    VersionedMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
