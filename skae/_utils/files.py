@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def written_whole(path):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     # beside the file: a move from another file system would not be in one step
-    temporary = target.with_name(f".skae-{os.getpid()}.tmp")
+    temporary = target.with_name(f".skae-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield temporary
         if target.exists():

@@ -9,13 +9,19 @@ from .errors import InputError
 
 
 @contextmanager
-def written_whole(path):
-    """Give a path to write to, as `files.written_whole`; what fails is an error of the input."""
+def refusing_errors(path):
+    """Turn the error of a file that cannot be written into one of the input."""
     try:
-        with files.written_whole(path) as unfinished:
-            yield unfinished
+        yield
     except OSError as error:
         raise InputError(f"{path}: not written ({error.strerror or error})") from error
+
+
+@contextmanager
+def written_whole(path):
+    """Give a path to write to, as `files.written_whole`; what fails is an error of the input."""
+    with refusing_errors(path), files.written_whole(path) as unfinished:
+        yield unfinished
 
 
 def check_output(path, source):
