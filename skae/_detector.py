@@ -394,7 +394,7 @@ class AutoencoderAnomalyDetector(
             if one_pass:
                 previous = self._recent if resumed else None
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
-                rows, weight = recent
+                rows, weight = recent.rows, recent.weight
             weight = proportions(weight)
             scores = -crossfit.fit_scorings(rows, weight, self.scoring)
             calibration = Calibration(scores, weight)

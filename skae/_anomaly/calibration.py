@@ -37,6 +37,19 @@ class RecentRows(Stored):
             weight = np.concatenate([previous.weight, weight])
         return cls(rows[-_RECENT:], weight[-_RECENT:])
 
+    def __getstate__(self):
+        # arrays, as skops does not trust sparse matrices
+        state = dict(vars(self))
+        if sparse.issparse(self.rows):
+            names = ("data", "indices", "indptr")
+            state["rows"] = [getattr(self.rows, name) for name in names], self.rows.shape
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if isinstance(self.rows, tuple):
+            self.rows = sparse.csr_array(tuple(self.rows[0]), shape=self.rows[1])
+
 
 def _rounding(scores):
     return _ROUNDING * np.abs(scores) + _SMALLEST
