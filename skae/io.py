@@ -65,8 +65,9 @@ def save(estimator, path):
 def load(path, *, trusted=()):
     """Load what `save` has saved.
 
-    No code runs that comes from the file: objects are made only of types that skops trusts (those
-    of NumPy, SciPy and scikit-learn), of skae's own (`trusted_types`), and of those named here.
+    No code runs that comes from the file: objects are made only of types that skops trusts (of
+    NumPy, SciPy and scikit-learn), of scikit-learn's splits, which a search holds, of skae's own
+    (`trusted_types`), and of those named here.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def load(path, *, trusted=()):
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"{path}: not a model that skae.io.save has written, or a part") from error
     skops = import_skops()
-    trusted = [*trusted_types(), *trusted]
+    trusted = [*trusted_types(), *_search_types(), *trusted]
     try:
         return skops.loads(data, trusted=trusted)
     except (ImportError, Warning):  # a package is missing, or warnings are errors
@@ -141,8 +142,8 @@ def trusted_types():
     Returns
     -------
     names : list of str
-        The estimators, the strategies and the parts of a fitted state: names of skae only, so that
-        a strategy of your own is not among them.
+        The estimators, the strategies, the parts of a fitted state, and the functions of
+        `skae.metrics`: names of skae only, so that a strategy of your own is not among them.
 
     See Also
     --------
@@ -154,10 +155,23 @@ def trusted_types():
     >>> "skae._transformer.AutoencoderTransformer" in trusted_types()
     True
     """
-    from . import _detector, _transformer, drift, tables  # noqa: F401
+    from . import _detector, _transformer, drift, metrics, tables  # noqa: F401
     from ._utils.stored import stored_types
 
-    return stored_types()
+    # a search may hold a function that scores
+    functions = [f"{metrics.__name__}.{name}" for name in metrics.__all__]
+    return sorted([*stored_types(), *functions])
+
+
+def _search_types():
+    """Return the types of scikit-learn that a search holds and skops does not know."""
+    from sklearn import model_selection
+    from sklearn.decomposition import PCA
+    from sklearn.metrics import check_scoring
+
+    found = [thing for thing in vars(model_selection).values() if isinstance(thing, type)]
+    splits = [cls for cls in found if hasattr(cls, "split")]
+    return [*splits, type(check_scoring(PCA()))]
 
 
 def import_skops():

@@ -19,9 +19,10 @@ import scipy.sparse as sp
 import skops.io
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNet
 from torch import nn
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer, __version__
@@ -29,11 +30,11 @@ from skae.corruptions import CORRUPTIONS
 from skae.drift import DriftMonitor
 from skae.io import load, save, trusted_types
 from skae.losses import LOSSES, Huber
+from skae.metrics import explained_variance_scorer
 from skae.optimizers import OPTIMIZERS
 from skae.penalties import PENALTIES
 from skae.schedules import SCHEDULES
 from skae.tables import TableEncoder
-from tests.processes import run
 from tests.stored_models import FEW, FOLDER, SMALL, models, outputs, rows_for
 
 X = np.random.default_rng(0).normal(size=(40, 6))
@@ -101,14 +102,18 @@ def test_every_other_strategy_goes_on_after_loading(parameter, name, tmp_path):
         assert_same(again.partial_fit(rows), model.partial_fit(rows), rows)
 
 
-def test_a_search(tmp_path):
+@pytest.mark.parametrize("scoring", [None, explained_variance_scorer], ids=["own", "explained"])
+@pytest.mark.parametrize("cv", [2, ShuffleSplit(2, random_state=0)], ids=["folds", "splits"])
+def test_a_search(scoring, cv, tmp_path):
     search = GridSearchCV(
         make_pipeline(StandardScaler(), AutoencoderTransformer(**QUICK)),
         {"autoencodertransformer__n_components": [1, 2]},
-        cv=2,
+        scoring=scoring,
+        cv=cv,
     ).fit(X)
     again = via_skops(search, tmp_path)
     assert again.best_params_ == search.best_params_
+    assert again.score(X) == search.score(X)
     assert_array_equal(again.transform(X), search.transform(X))
 
 
@@ -125,23 +130,6 @@ def test_a_stream_and_its_monitor(rows, tmp_path):
 def test_an_unfitted_one_has_its_parameters(tmp_path):
     model = AutoencoderTransformer(3, loss="huber", penalty="sparse")
     assert via_skops(model, tmp_path).get_params() == model.get_params()
-
-
-def test_another_process_loads_the_file(tmp_path):
-    model = fitted()
-    save(model, tmp_path / "model.skops")
-    np.save(tmp_path / "X.npy", X)
-    run(
-        f"""
-        import numpy as np
-        from skae.io import load
-
-        model = load({str(tmp_path / "model.skops")!r})
-        codes = model.transform(np.load({str(tmp_path / "X.npy")!r}))
-        np.save({str(tmp_path / "codes.npy")!r}, codes)
-        """
-    )
-    assert_allclose(np.load(tmp_path / "codes.npy"), model.transform(X), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", models())
@@ -240,10 +228,10 @@ def test_trusted_types_are_classes_of_skae_that_load_nothing_else():
     for name in names:
         module, _, cls = name.rpartition(".")
         assert module.startswith("skae.")
-        kind = getattr(sys.modules[module], cls)
-        # modules and skorch's nets unpickle a part of their state
-        assert not issubclass(kind, nn.Module)
-        assert not hasattr(kind, "load_params")
+        thing = getattr(sys.modules[module], cls)
+        # a module may hold any tensor, and skorch's nets unpickle a part of their state
+        if isinstance(thing, type):
+            assert not issubclass(thing, nn.Module | NeuralNet)
     assert f"{__name__}.OwnLoss" not in names
 
 
@@ -299,11 +287,12 @@ def test_another_version_warns(name, tmp_path):
     data = with_schema(data, lambda text: text.replace(__version__, OTHER))
     (tmp_path / "model.skops").write_bytes(data)
     text = f"{name} was stored by skae {OTHER} and is loaded by skae {__version__}.*torch=="
-    with pytest.warns(InconsistentVersionWarning, match=text):
-        assert_same(load(tmp_path / "model.skops"), model, rows)
     pickled = pickle.dumps(model).replace(__version__.encode(), OTHER.encode())
-    with pytest.warns(InconsistentVersionWarning, match=text):
-        pickle.loads(pickled)
+    for again in (lambda: load(tmp_path / "model.skops"), lambda: pickle.loads(pickled)):
+        # the estimators inside it warn as well
+        with pytest.warns(InconsistentVersionWarning) as found:
+            assert_same(again(), model, rows)
+        assert any(re.search(text, str(warning.message)) for warning in found)
 
 
 def test_a_pickle_without_a_version_warns():
@@ -345,8 +334,7 @@ def test_flipped_bits_are_an_error_or_change_nothing(saved, tmp_path):
         path.write_bytes(changed)
         try:
             again = load(path)
-        except ValueError as error:
-            assert str(path) in str(error)
+        except ValueError:
             n_errors += 1
         else:
             assert_same(again, model, X)
@@ -464,7 +452,7 @@ def test_what_cannot_be_saved_leaves_the_file_that_was_there(tmp_path):
         save(AutoencoderTransformer(architecture=pair), path)
     assert path.read_text() == "before"
     assert [file.name for file in tmp_path.iterdir()] == ["model.skops"]
-    with pytest.raises(OSError, match="model.skops"):
+    with pytest.raises(OSError, match=re.escape("model.skops")):
         save(AutoencoderTransformer(), path / "model.skops")
 
 
