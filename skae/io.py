@@ -98,18 +98,17 @@ def load(path, *, trusted=()):
 
     See Also
     --------
-    save : Save an estimator, and an example.
+    save : Save an estimator.
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from tempfile import NamedTemporaryFile
-    >>> from skae.io import load
-    >>> with NamedTemporaryFile(suffix=".skops") as file:
-    ...     load(file.name)
-    Traceback (most recent call last):
-    ...
-    ValueError: ...
+    >>> import tempfile
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.io import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(AutoencoderTransformer(3), folder + "/model.skops")
+    ...     load(folder + "/model.skops")
+    AutoencoderTransformer(n_components=3)
     """
     data = Path(path).read_bytes()
     # torch is not waited for where the file is something else
