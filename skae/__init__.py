@@ -22,6 +22,7 @@ _MODULES = {
     "compare",
     "corruptions",
     "drift",
+    "io",
     "losses",
     "metrics",
     "optimizers",

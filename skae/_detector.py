@@ -35,6 +35,7 @@ from ._utils.sklearn import (
     _fit_context,
     as_output,
 )
+from ._utils.stored import VersionedMixin
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -64,6 +65,7 @@ _FRACTIONS = [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right"), Opti
 
 
 class AutoencoderAnomalyDetector(
+    VersionedMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -400,7 +402,7 @@ class AutoencoderAnomalyDetector(
             if one_pass:
                 previous = self._recent if resumed else None
                 recent = RecentRows.after(previous, rows, weight, crossfit.generator)
-                rows, weight = recent
+                rows, weight = recent.rows, recent.weight
             weight = proportions(weight)
             scores = -crossfit.fit_scorings(rows, weight, self.scoring)
             calibration = Calibration(scores, weight)

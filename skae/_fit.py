@@ -223,7 +223,8 @@ class Fitted:
         """Return what a state was made of."""
         state = dict(state)
         settings = Settings.__new__(Settings)
-        vars(settings).update(state["settings"])
+        # models stored by earlier versions have no checkpoint
+        vars(settings).update({"checkpoint": None} | state["settings"])
         model = learner = Autoencoder.from_state(state["model"])
         if state["learner"] is not None:
             learner = Autoencoder.from_state(state["learner"])

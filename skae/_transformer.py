@@ -26,6 +26,7 @@ from ._utils.sklearn import (
     _fit_context,
     as_output,
 )
+from ._utils.stored import VersionedMixin
 from ._utils.torch import limit_threads
 from ._utils.validation import (
     accepted,
@@ -64,7 +65,11 @@ def _has_bound(self):
 
 
 class AutoencoderTransformer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    VersionedMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Nonlinear dimensionality reduction that starts as PCA and only gets better.
 

@@ -9,6 +9,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.sklearn import Interval
+from ._utils.stored import VersionedMixin
 
 __all__ = ["DriftMonitor"]
 
@@ -16,7 +17,7 @@ __all__ = ["DriftMonitor"]
 _SLOPES, _JUMPING = np.array([-1.5, -0.75, 0.0, 0.75, 1.5]), 0.01
 
 
-class DriftMonitor(BaseEstimator):
+class DriftMonitor(VersionedMixin, BaseEstimator):
     """An alarm for streams: rows no longer come from where the reference rows came from.
 
     It bets on the ranks of new rows among all rows so far: of their anomaly scores, and of each

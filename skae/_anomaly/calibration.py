@@ -1,11 +1,12 @@
 """What is known of the training rows' scores: thresholds and p-values."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from sklearn.isotonic import isotonic_regression
 
+from .._utils.stored import Stored
 from .._utils.validation import vstack
 
 # Rows of a stream that are kept.
@@ -18,7 +19,8 @@ _LEAST_SLOPE = 0.1
 _LEAST_WEIGHT = 1e-30
 
 
-class RecentRows(NamedTuple):
+@dataclass
+class RecentRows(Stored):
     """The last distinct rows of a stream, to calibrate on, and how often each counts."""
 
     rows: np.ndarray | sparse.csr_array
@@ -34,6 +36,19 @@ class RecentRows(NamedTuple):
             rows = vstack(previous.rows, rows)
             weight = np.concatenate([previous.weight, weight])
         return cls(rows[-_RECENT:], weight[-_RECENT:])
+
+    def __getstate__(self):
+        # arrays, as skops does not trust sparse matrices
+        state = dict(vars(self))
+        if sparse.issparse(self.rows):
+            names = ("data", "indices", "indptr")
+            state["rows"] = [getattr(self.rows, name) for name in names], self.rows.shape
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if isinstance(self.rows, tuple):
+            self.rows = sparse.csr_array(tuple(self.rows[0]), shape=self.rows[1])
 
 
 def _rounding(scores):
@@ -81,7 +96,7 @@ def _quantiles(values, weight):
     return values[order], (np.cumsum(weight) - weight / 2) / weight.sum(), weight
 
 
-class Calibration:
+class Calibration(Stored):
     """Scores of rows that were not trained on, higher being more normal, and their weights.
 
     Only the proportions of the weights count. They are made to add up to the effective number of

@@ -9,6 +9,7 @@ from .._data.rows import dense_rows, mean_row, row_blocks
 from .._fit import Fitted, Settings, fit_autoencoders
 from .._training.checkpoint import fold_checkpoint
 from .._utils.registry import resolve
+from .._utils.stored import Stored
 from .._utils.torch import limit_threads, map_blocks
 from ..scorings import Residuals, Scoring
 from .attribution import integrated_gradients, spread
@@ -27,7 +28,7 @@ _NORMAL = 1.4826
 _LARGEST, _FARTHEST = 1e140, 1e300
 
 
-class CrossFit:
+class CrossFit(Stored):
     """Autoencoders and their scorings, one of each a fold; the generator draws folds and seeds."""
 
     def __init__(self, n_folds, generator):

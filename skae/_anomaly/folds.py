@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._data.rows import dense_rows, mean_row, row_blocks
+from .._utils.stored import Stored
 from .._utils.torch import map_blocks
 
 # Rows whose keys are computed at once.
@@ -22,7 +23,7 @@ _LARGEST_MEAN = 1e4
 _CONSTANT = 1e-9
 
 
-class RowKeys:
+class RowKeys(Stored):
     """Keys of rows: a few random sums of their entries, which rounding changes next to nothing.
 
     Keys of rounded values would differ where rounding takes one entry across the border between two
@@ -61,7 +62,7 @@ class RowKeys:
         return keys
 
 
-class Folds:
+class Folds(Stored):
     """Which fold each training row is in.
 
     A row is recognised after a cast to float32, too. Of the rows of earlier calls of `add` the

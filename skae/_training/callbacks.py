@@ -16,6 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from tqdm import tqdm
 
 from .._data.rows import n_batches
+from .._utils.stored import Stored
 
 logger = logging.getLogger("skae")
 
@@ -51,7 +52,7 @@ def measure_error(net, rows):
         raise _diverged(net, "reconstruction error", net.error_, epoch)
 
 
-class WeightAverage(Callback):
+class WeightAverage(Stored, Callback):
     """Keep a running mean of the weights over the steps, which is what predicts.
 
     torch's AveragedModel walks through the modules at every step, which costs a small net a fifth
@@ -157,7 +158,7 @@ class GrowingAverage(WeightAverage):
         return (_POWER + 1) / (_POWER + self.n_steps_)
 
 
-class LearningRate(Callback):
+class LearningRate(Stored, Callback):
     """Let the learning rate follow a schedule, if there is one, and record it."""
 
     def __init__(self, schedule):
@@ -193,14 +194,14 @@ class LearningRate(Callback):
         return super().__getstate__() | {"scheduler_": None}
 
 
-class NoiseLevel(Callback):
+class NoiseLevel(Stored, Callback):
     """Measure the reconstruction error before each epoch, by which corruptions set their size."""
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
         measure_error(net, dataset_train)
 
 
-class Progress(Callback):
+class Progress(Stored, Callback):
     """Tell the net which fraction of the training is over, for penalties that change with it."""
 
     def on_train_begin(self, net, **kwargs):
@@ -215,7 +216,7 @@ class Progress(Callback):
             self.step_ += 1
 
 
-class BestEpoch(Callback):
+class BestEpoch(Stored, Callback):
     """Keep the weights of the epoch with the lowest loss on held-out rows, the start included.
 
     Without held-out rows the last weights stay. A training that diverges ends in an error.
@@ -314,8 +315,14 @@ class BestEpoch(Callback):
         return super().__getstate__() | {"valid_": None}
 
 
-class Patience(EarlyStopping):
+class Patience(Stored, EarlyStopping):
     """End the training after some epochs without a fall of the loss, the start's among them."""
+
+    # skorch's own, which is left out of the state: a function is nothing that skops trusts
+    sink = print
+
+    def __getstate__(self):
+        return {k: v for k, v in super().__getstate__().items() if k != "sink"}
 
     def on_epoch_begin(self, net, **kwargs):
         # BestEpoch, which comes before this, has measured the start by now.
@@ -330,7 +337,7 @@ class Patience(EarlyStopping):
         return score - self.threshold * abs(score)
 
 
-class ProgressReport(Callback):
+class ProgressReport(Stored, Callback):
     """Show a progress bar (``verbose=1``) or print a line an epoch (above)."""
 
     def on_train_begin(self, net, **kwargs):

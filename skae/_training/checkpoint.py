@@ -40,7 +40,7 @@ def check_checkpoint(params, resumed):
             raise ValueError(f"checkpoint={str(path)!r} needs {reason}.")
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ValueError(
-            f"checkpoint={str(path)!r} must be a file in a folder that can be written."
+            f"checkpoint={str(path)!r} must be a file in a folder that can be written to."
         )
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from .._data.rows import Batches, Rows, dense_rows
 from .._data.selection import merge_rows, split_rows
+from .._utils.stored import Stored
 from .._utils.validation import as_matrix
 from ..penalties import EncodedBatch
 from .fast import FlatParameters, known_gradient
@@ -47,7 +48,7 @@ class ReconstructionLoss(nn.Module):
         return (self.loss.per_observed if self.missing else self.loss.per_sample)(eta, target)
 
 
-class HoldOut:
+class HoldOut(Stored):
     """skorch's ``train_split``: hold out a fraction of the rows, the same of the same rows."""
 
     def __init__(self, fraction, generator):

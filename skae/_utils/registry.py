@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from torch import nn
 
 from .sklearn import InvalidParameterError, StrOptions
+from .stored import Stored
 
 # How alike two spellings of a name are, from 0 to 1.
 _ALIKE = 0.7
@@ -67,7 +68,7 @@ def suggesting(estimator):
         raise
 
 
-class Strategy(BaseEstimator):
+class Strategy(Stored, BaseEstimator):
     """Base class of the kinds of strategies.
 
     A direct subclass, such as `Loss`, is a kind of strategy. It has a ``registry``, and it declares

@@ -1,10 +1,10 @@
-"""The command line: skae compare, detect, impute, sample and encode."""
+"""The command line: skae compare, detect, fit, impute, sample and encode."""
 
 import argparse
 import shlex
 import sys
 
-from . import compare, detect, tabular
+from . import compare, detect, fit, tabular
 from .errors import InputError
 
 __all__ = ["InputError", "main"]
@@ -26,6 +26,6 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="skae")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (compare, detect, tabular):
+    for command in (compare, detect, fit, tabular):
         command.add_to(commands)
     return parser

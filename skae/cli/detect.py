@@ -3,7 +3,14 @@
 import numpy as np
 
 from .errors import InputError
-from .fitting import fitting, ids_of, table_encoder
+from .fitting import (
+    add_contamination,
+    contamination_of,
+    fit_detector,
+    fitting,
+    ids_of,
+    load_detector,
+)
 from .input import add_input, read_input
 from .writing import check_output, written_whole
 
@@ -18,27 +25,31 @@ def add_to(commands):
     command.set_defaults(run=run)
     add_input(command, target="column that is not a feature")
     add = command.add_argument
-    about = "fraction of anomalies, in [0, 0.5] (default: auto)"
-    add("--contamination", default="auto", help=about)
+    add_contamination(command)
+    about = "detector that skae fit has saved (default: one that is fitted to the table)"
+    add("--model", metavar="FILE", help=about)
     add("--explain", action="store_true", help="name the columns that make the rows unusual")
     add("--top", type=int, default=10, help="number of rows to print (default: 10)")
     add("--out", default="anomalies.csv", help="file to write to (default: anomalies.csv)")
 
 
 def run(args):
-    """Read a table, fit a detector to it, print the most unusual rows and write all scores."""
-    contamination = _contamination(args.contamination)
-    table = read_input(args)
+    """Read a table, fit a detector or load one, print the most unusual rows, write all scores."""
+    contamination_of(args)
+    for name in ("contamination", "id"):
+        if args.model is not None and getattr(args, name) is not None:
+            raise InputError(f"--{name} is a choice of skae fit, and --model has made it")
+    table = read_input(args, fewest=4 if args.model is None else 1)
     check_output(args.out, args.data)
     frame = table.as_frame()
-    # imported after the table is read: an error in it does not wait for torch
-    from ..tables import TableAnomalyDetector
-
-    encoder = table_encoder(args)
-    model = TableAnomalyDetector(contamination, encoder=encoder, random_state=args.random_state)
+    # torch is imported here, after the table is read: an error in it does not wait
+    if args.model is None:
+        model = fit_detector(args, frame)
+    else:
+        model = load_detector(args.model)
+        frame = _with_texts(frame, model.encoder_.columns_)
     with fitting(args.data):
-        model.fit(frame)
-    scores, p_values = model.score_samples(frame), model.p_values(frame)
+        scores, p_values = model.score_samples(frame), model.p_values(frame)
     labels = np.where(scores < model.offset_, -1, 1)
     order = np.argsort(scores, kind="stable")
     printed = order[: max(args.top, 0)]
@@ -47,7 +58,7 @@ def run(args):
         explained = np.union1d(printed, np.flatnonzero(labels == -1))
         reasons = np.full(len(frame), "", dtype=object)
         reasons[explained] = _reasons(model, frame.iloc[explained])
-    ids = ids_of(model.encoder_)
+    ids = [name for name in ids_of(model.encoder_) if name in frame]
     n_anomalies = int((labels == -1).sum())
     print(f"{n_anomalies} of {len(frame)} rows are below the threshold; the most unusual rows:")
     for row in printed:
@@ -63,17 +74,12 @@ def run(args):
     print(f"All rows, the most unusual first: {args.out}")
 
 
-def _contamination(text):
-    """Return the value of ``--contamination`` as the detector takes it."""
-    if text == "auto":
-        return text
-    try:
-        contamination = float(text)
-    except ValueError:
-        contamination = float("nan")
-    if not 0 <= contamination <= 0.5:
-        raise InputError(f"--contamination must be 'auto' or a number in [0, 0.5], got {text!r}")
-    return contamination
+def _with_texts(frame, columns):
+    """Return a table in which columns of text are text: of digits alone a file does not say so."""
+    texts = [name for name in frame if name in columns and not columns[name].takes_numbers]
+    digits = [name for name in texts if frame[name].dtype.kind in "iuf"]
+    found = {name: frame[name].map(_as_text, na_action="ignore").astype(object) for name in digits}
+    return frame.assign(**found)
 
 
 def _reasons(model, frame):

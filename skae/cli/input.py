@@ -64,8 +64,8 @@ def add_input(command, target, sample=None):
     add("--sheet", metavar="NAME", help="sheet of an Excel file (default: the first)")
 
 
-def read_input(args):
-    """Read what a command was told to."""
+def read_input(args, fewest=4):
+    """Read what a command was told to, a table of at least `fewest` rows."""
     if args.sample is not None and args.sample < 1:
         raise InputError(f"--sample must be at least 1, got {args.sample}")
     if args.random_state < 0:
@@ -79,8 +79,8 @@ def read_input(args):
             sets = ", ".join(SETS)
             raise InputError(f"{error}, and no data set with that name; sets: {sets}") from error
         raise
-    if len(table.X) < 4:
-        raise InputError(f"{args.data}: at least 4 rows are needed, got {len(table.X)}")
+    if len(table.X) < fewest:
+        raise InputError(f"{args.data}: at least {fewest} rows are needed, got {len(table.X)}")
     return table
 
 

@@ -1,37 +1,27 @@
-"""Files that are written whole or not at all."""
+"""The files that a command writes: whole or not at all."""
 
 import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+from .._utils import files
 from .errors import InputError
 
 
 @contextmanager
-def written_whole(path):
-    """Give a path to write to. What it holds takes the place of the file when nothing has failed.
-
-    An error leaves the file as it was. A device or a pipe is written to directly.
-    """
-    # a symbolic link stays one
-    target = Path(os.path.realpath(path))
+def refusing_errors(path):
+    """Turn the error of a file that cannot be written into one of the input."""
     try:
-        if target.exists() and not target.is_file():
-            yield target
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # beside the file: a move from another file system would not be in one step
-        temporary = target.with_name(f".skae-{os.getpid()}.tmp")
-        try:
-            yield temporary
-            if target.exists():
-                shutil.copymode(target, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield
     except OSError as error:
         raise InputError(f"{path}: not written ({error.strerror or error})") from error
+
+
+@contextmanager
+def written_whole(path):
+    """Give a path to write to, as `files.written_whole`; what fails is an error of the input."""
+    with refusing_errors(path), files.written_whole(path) as unfinished:
+        yield unfinished
 
 
 def check_output(path, source):

@@ -8,10 +8,11 @@ from torch.nn import functional
 
 from .._utils.registry import Strategy
 from .._utils.sklearn import Interval
+from .._utils.stored import Stored
 from .likelihood import Likelihood
 
 
-class Preparation:
+class Preparation(Stored):
     """Turn rows of X into what the net sees, and back. The base class leaves them as they are.
 
     A subclass defines `transform` and `inverse_transform`. If it learns from X, it defines `fit`,

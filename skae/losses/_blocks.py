@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from .._data.rows import Rows
+from .._utils.stored import Stored
 from ._base import Preparation
 from ._links import Multinomial
 from .likelihood import Likelihood
@@ -12,7 +13,7 @@ from .likelihood import Likelihood
 _TOLERANCE = 1e-4
 
 
-class Block:
+class Block(Stored):
     """Columns of X with a loss, divided by one scale, and centred if the net's output is X itself.
 
     No block has more weight than the others in the start, whatever its units. All methods take the

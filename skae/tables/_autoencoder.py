@@ -6,6 +6,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderTransformer
+from .._utils.stored import VersionedMixin
 from ..losses import Mixed
 from ._base import names_of
 from ._encoder import TableEncoder
@@ -21,7 +22,9 @@ from ._frames import (
 _N_KEPT = 2000
 
 
-class TableAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TableAutoencoder(
+    VersionedMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """An autoencoder of tables: from a DataFrame to codes and back to a DataFrame.
 
     `TableEncoder` encodes the table and `skae.AutoencoderTransformer` learns it with a loss for

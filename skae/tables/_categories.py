@@ -71,6 +71,7 @@ class Category(Column):
         return self
 
     def encode(self, series):
+        self._refuse_numbers(series, "text")
         pandas = import_pandas()
         codes = pandas.Index(self.frequent).get_indexer(series.to_numpy(dtype=object))
         if len(self.others):
@@ -134,6 +135,7 @@ class Hashed(Category):
         return (hashed % np.uint64(self.max_categories)).astype(int)
 
     def encode(self, series):
+        self._refuse_numbers(series, "text")
         missing = series.isna().to_numpy(dtype=bool)
         encoded = np.eye(self.max_categories)[self._bins(series.to_numpy(dtype=object))]
         encoded[missing] = np.nan

@@ -3,12 +3,13 @@
 import numpy as np
 
 from ._frames import import_pandas
+from ._plain import PlainStateMixin
 
 # How many quantiles of the training values stand for their distribution.
 _N_QUANTILES = 1001
 
 
-class Column:
+class Column(PlainStateMixin):
     """How one column of a table becomes numbers.
 
     A subclass is one kind of column. `suffixes` name the columns of the encoded table that belong
@@ -24,7 +25,16 @@ class Column:
     def fit(self, series):
         """Learn from the training values and return self."""
         self.dtype = series.dtype
+        categorical = isinstance(series.dtype, import_pandas().CategoricalDtype)
+        values = series.cat.categories.to_series() if categorical else series
+        self.takes_numbers = values.dtype.kind != "M" and not is_text(values)
         return self
+
+    def _refuse_numbers(self, series, expected):
+        """Refuse numbers where the training values were text or dates: none would be known."""
+        known = series.notna().to_numpy(dtype=bool)
+        if not self.takes_numbers and series.dtype.kind in "biuf" and known.any():
+            refuse(series, known, expected)
 
     def encode(self, series):
         """Return an array of shape (n_rows, n_suffixes), NaN where the value is missing."""

@@ -75,6 +75,7 @@ class Date(Column):
         return elapsed.to_numpy(dtype=np.float64, na_value=np.nan) / 86_400
 
     def encode(self, series):
+        self._refuse_numbers(series, "dates")
         parsed = self._parsed(series)
         if parsed.dt.tz is not None and self.zone is not None:
             parsed = parsed.dt.tz_convert(self.zone)

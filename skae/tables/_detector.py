@@ -8,12 +8,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderAnomalyDetector
 from .._utils.sklearn import Interval, Options, StrOptions
+from .._utils.stored import VersionedMixin
 from ._base import names_of
 from ._encoder import TableEncoder
 from ._frames import import_pandas, library_of, table_tags, to_pandas
 
 
-class TableAnomalyDetector(OutlierMixin, BaseEstimator):
+class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     """Anomaly detection in tables: which rows are odd, and which of their columns.
 
     `TableEncoder` encodes the table and `skae.AutoencoderAnomalyDetector` scores its rows. Missing

@@ -8,11 +8,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.sklearn import Interval, StrOptions
+from .._utils.stored import VersionedMixin
 from ._base import column_error
 from ._categories import Category
 from ._column import is_text
 from ._frames import from_pandas, import_pandas, library_of, schema_of, table_tags, to_pandas
 from ._kinds import KINDS, counts_rows, find_kind, n_distinct
+from ._plain import PlainStateMixin
 
 # Text of which at least this fraction of the values is distinct is no category.
 _DISTINCT = 0.9
@@ -22,7 +24,7 @@ _LOSSES = ("squared_error", "binary_cross_entropy", "multinomial")
 _FEWEST_ROWS = 20
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstimator):
     """Encode a table of numbers, categories, dates and gaps as numbers, and decode it.
 
     Numbers are standardized, on a robust scale where they have heavy tails; text and categories
@@ -176,7 +178,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             left_out[name] = reason
             found += [f"{name!r} ({reason})"] if unasked else []
             if reason == "constant":
-                constants[name] = series.dropna().iloc[0]
+                constants[name] = (series.dropna().iloc[0], series.dtype)
         if not columns:
             raise ValueError(f"No column of X is left to encode: {', '.join(found) or left_out}.")
         if found:
@@ -188,7 +190,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         # Columns with the same loss stand side by side.
         order = sorted(columns, key=lambda name: _LOSSES.index(columns[name].loss))
         self.columns_ = {name: columns[name] for name in order}
-        self.left_out_ = left_out
+        self.left_out_, self._constants = left_out, constants
         blocks = {loss: [] for loss in _LOSSES}
         for _, column, part in self._parts():
             blocks[column.loss].append(range(part.start, part.stop))
@@ -196,7 +198,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             ([j for own in blocks[loss] for j in own], loss) for loss in _LOSSES[:2] if blocks[loss]
         ]
         self.blocks_ += [([*own], _LOSSES[2]) for own in blocks[_LOSSES[2]]]
-        self._constants = {name: (value, table[name].dtype) for name, value in constants.items()}
         self._order, self._library, self._schema = [*table], library_of(X), schema_of(X)
         self.n_features_in_ = table.shape[1]
         vars(self).pop("feature_names_in_", None)

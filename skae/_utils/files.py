@@ -1,0 +1,30 @@
+"""Files that are written whole or not at all."""
+
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path):
+    """Give a path to write to. What it holds takes the place of the file when nothing has failed.
+
+    An error leaves the file as it was. A device or a pipe is written to directly.
+    """
+    # a symbolic link stays one
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # beside the file: a move from another file system would not be in one step
+    temporary = target.with_name(f".skae-{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
