@@ -262,6 +262,15 @@ def test_every_folder_is_a_package():
 
 def test_the_version_is_one():
     assert skae.__version__ in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {skae.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_workflows_run_every_step():
+    [steps] = re.findall(r'^all="(.*)"$', (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    text = (ROOT / ".github/workflows/tests.yml").read_text()
+    runs = re.findall(r"steps: ([\w ]+), python", text)
+    assert {step for run in runs for step in run.split()} == set(steps.split())
+    assert ".ci/run ${{ matrix.steps }}" in text
 
 
 def readme_figures():
