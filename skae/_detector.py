@@ -3,17 +3,13 @@
 import math
 from numbers import Integral, Real
 from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.stats import false_discovery_control
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    OutlierMixin,
-    TransformerMixin,
-)
 from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,10 +24,14 @@ from ._training.checkpoint import check_checkpoint, remove_checkpoints
 from ._training.tasks import EpochTasks
 from ._utils.registry import check_unchanged, constraints, declared, resolve, suggesting
 from ._utils.sklearn import (
+    BaseEstimator,
     CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
     Interval,
     Options,
+    OutlierMixin,
     StrOptions,
+    TransformerMixin,
     _fit_context,
     as_output,
 )
@@ -232,6 +232,12 @@ class AutoencoderAnomalyDetector(
     (-1, 6)
     """
 
+    offset_: float
+    classes_: np.ndarray
+    centre_: np.ndarray
+    scorings_: list[Scoring]
+    n_iter_: int
+
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
         "n_components": [StrOptions({"auto"}), *PARAMETER_CONSTRAINTS["n_components"]],
@@ -270,7 +276,7 @@ class AutoencoderAnomalyDetector(
         n_iter_no_change: int = 100,
         warm_start: bool = False,
         callbacks: list | None = None,
-        checkpoint: str | PathLike | None = None,
+        checkpoint: str | PathLike[str] | None = None,
         device: str | torch.device = "auto",
         distributed: bool = False,
         n_jobs: int | None = None,
@@ -317,7 +323,7 @@ class AutoencoderAnomalyDetector(
     # -- fit -------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None) -> "AutoencoderAnomalyDetector":
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train the nets on X and calibrate the threshold.
 
         Parameters
@@ -346,7 +352,7 @@ class AutoencoderAnomalyDetector(
         return self._fit(X, sample_weight, one_pass=False, tasks=tasks)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderAnomalyDetector":
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train the nets on the rows of X once and calibrate the threshold on the latest rows.
 
         Thresholds and p-values are those of the (at most 4,096) rows given to it last.
@@ -448,12 +454,12 @@ class AutoencoderAnomalyDetector(
         return params
 
     @property
-    def models_(self):
+    def models_(self) -> list[Any]:
         check_is_fitted(self)
         return [fit.model for fit in self._crossfit.fits]
 
     @property
-    def nets_(self):
+    def nets_(self) -> list[Any]:
         check_is_fitted(self)
         return [fit.net for fit in self._crossfit.fits]
 
@@ -463,7 +469,7 @@ class AutoencoderAnomalyDetector(
 
     # -- rows to codes and back ------------------------------------------------------------------
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray:
         """Return the codes of X.
 
         Parameters
@@ -478,7 +484,7 @@ class AutoencoderAnomalyDetector(
         """
         return self.models_[0].encode(self._checked(X))
 
-    def inverse_transform(self, X) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the reconstructions that belong to codes.
 
         Parameters
@@ -500,7 +506,7 @@ class AutoencoderAnomalyDetector(
         Z = check_codes(self, X, model.n_components)
         return as_output(self, model.decode(Z, self.n_features_in_), X)
 
-    def reconstruct(self, X) -> np.ndarray:
+    def reconstruct(self, X: Any) -> np.ndarray:
         """Return X as the autoencoder sees it: encoded and decoded.
 
         Parameters
@@ -518,7 +524,7 @@ class AutoencoderAnomalyDetector(
 
     # -- scores ----------------------------------------------------------------------------------
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal the rows of X are.
 
         Parameters
@@ -534,7 +540,7 @@ class AutoencoderAnomalyDetector(
         X = self._checked(X)
         return -self._crossfit.distances(X)
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return by how much the rows of X are on the normal side of the threshold.
 
         Parameters
@@ -549,7 +555,7 @@ class AutoencoderAnomalyDetector(
         """
         return self.score_samples(X) - self.offset_
 
-    def p_values(self, X, confidence=None) -> np.ndarray:
+    def p_values(self, X: Any, confidence: float | None = None) -> np.ndarray:
         """Return the conformal p-values of the rows of X.
 
         Parameters
@@ -587,7 +593,7 @@ class AutoencoderAnomalyDetector(
         check_fraction("confidence", confidence)
         return conditional(p_values, self._calibration.total, confidence)
 
-    def predict_proba(self, X, roc_auc=0.65) -> np.ndarray:
+    def predict_proba(self, X: Any, roc_auc: float = 0.65) -> np.ndarray:
         """Return the probabilities that the rows of X are anomalies, and that they are not.
 
         Parameters
@@ -629,7 +635,7 @@ class AutoencoderAnomalyDetector(
         odd = posterior(self.p_values(X), self._fraction, roc_auc)
         return np.column_stack([odd, 1 - odd])
 
-    def precision_bound(self, X, confidence=0.95) -> np.ndarray:
+    def precision_bound(self, X: Any, confidence: float | None = 0.95) -> np.ndarray:
         """Return lower bounds on the precision of flagging each row of X and all that are odder.
 
         The precision is the fraction of anomalies among the rows of X whose score is as low or
@@ -672,7 +678,7 @@ class AutoencoderAnomalyDetector(
         found, up_to = false_discoveries(counts, total, confidence)
         return 1 - found / up_to
 
-    def predict(self, X, fdr=None) -> np.ndarray:
+    def predict(self, X: Any, fdr: float | None = None) -> np.ndarray:
         """Return which rows of X are anomalies.
 
         Parameters
@@ -699,7 +705,7 @@ class AutoencoderAnomalyDetector(
         check_fraction("fdr", fdr, " or None")
         return np.where(false_discovery_control(self.p_values(X)) <= fdr, -1, 1)
 
-    def explain(self, X, keep_shape=False, details=False):
+    def explain(self, X: Any, keep_shape: bool = False, details: bool = False) -> Any:
         """Return how much each feature contributes to the score of each row.
 
         Parameters

@@ -2,14 +2,14 @@
 
 from numbers import Integral
 from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from . import metrics
@@ -20,11 +20,15 @@ from ._training.checkpoint import check_checkpoint, remove_checkpoints
 from ._training.tasks import EpochTasks
 from ._utils.registry import declared, suggesting
 from ._utils.sklearn import (
+    BaseEstimator,
     CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
     StrOptions,
+    TransformerMixin,
     _check_sample_weight,
     _fit_context,
     as_output,
+    available_if,
 )
 from ._utils.stored import VersionedMixin
 from ._utils.torch import limit_threads
@@ -268,6 +272,14 @@ class AutoencoderTransformer(
     True
     """
 
+    mean_: np.ndarray
+    n_components_: int
+    n_samples_: int
+    n_iter_: int
+    best_iter_: int
+    history_: list[dict[str, Any]]
+    loss_: float
+
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
         "n_components": [StrOptions({"mle"}), *PARAMETER_CONSTRAINTS["n_components"]],
@@ -300,7 +312,7 @@ class AutoencoderTransformer(
         n_iter_no_change: int = 100,
         warm_start: bool = False,
         callbacks: list | None = None,
-        checkpoint: str | PathLike | None = None,
+        checkpoint: str | PathLike[str] | None = None,
         device: str | torch.device = "auto",
         distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -344,7 +356,9 @@ class AutoencoderTransformer(
     # -- fit -------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, target=None) -> "AutoencoderTransformer":
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None, target: Any = None
+    ) -> Self:
         """Fit the autoencoder to X.
 
         Parameters
@@ -379,7 +393,7 @@ class AutoencoderTransformer(
         return self._fit(X, sample_weight, one_pass=False, target=target, tasks=tasks)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None) -> "AutoencoderTransformer":
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train on the rows of X once; the start is the incremental PCA of all rows so far.
 
         The mean, the scale and the start follow the rows as those of ``IncrementalPCA`` do, and at
@@ -458,25 +472,25 @@ class AutoencoderTransformer(
         }
 
     @property
-    def components_(self):
+    def components_(self) -> np.ndarray:
         check_is_fitted(self)
         return self._fitted.model.components()
 
     @property
-    def explained_variance_(self):
+    def explained_variance_(self) -> np.ndarray:
         return self._deviations() ** 2
 
     @property
-    def explained_variance_ratio_(self):
+    def explained_variance_ratio_(self) -> np.ndarray:
         check_is_fitted(self)
         return self._fitted.variances.ratio
 
     @property
-    def singular_values_(self):
+    def singular_values_(self) -> np.ndarray:
         return self._deviations() * max(self._fitted.variances.count - 1, 1) ** 0.5
 
     @property
-    def noise_variance_(self):
+    def noise_variance_(self) -> float:
         check_is_fitted(self)
         return self._fitted.variances.noise * self._fitted.model.scale**2
 
@@ -486,31 +500,31 @@ class AutoencoderTransformer(
         return np.sqrt(self._fitted.variances.explained) * self._fitted.model.scale
 
     @property
-    def module_(self):
+    def module_(self) -> torch.nn.Module:
         check_is_fitted(self)
         return self._fitted.model.module
 
     @property
-    def encoder_(self):
+    def encoder_(self) -> torch.nn.Module:
         check_is_fitted(self)
         ones = np.ones(self.n_components_)
         divisor = self._deviations().clip(min=np.finfo(float).eps) if self.whiten else ones
         return Encoder(self._fitted.model, divisor)
 
     @property
-    def decoder_(self):
+    def decoder_(self) -> torch.nn.Module:
         check_is_fitted(self)
         factor = self._deviations() if self.whiten else np.ones(self.n_components_)
         return Decoder(self._fitted.model, factor)
 
     @property
-    def net_(self):
+    def net_(self) -> Any:
         check_is_fitted(self)
         return self._fitted.net
 
     # -- rows to codes and back ------------------------------------------------------------------
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray:
         """Return the codes of X.
 
         Parameters
@@ -530,7 +544,7 @@ class AutoencoderTransformer(
             codes /= self._deviations().clip(min=np.finfo(codes.dtype).eps).astype(codes.dtype)
         return codes
 
-    def inverse_transform(self, X) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the reconstructions that belong to codes.
 
         Parameters
@@ -555,7 +569,7 @@ class AutoencoderTransformer(
             Z = Z * self._deviations().astype(Z.dtype)
         return as_output(self, self._fitted.model.decode(Z, self.n_features_in_), X)
 
-    def reconstruct(self, X) -> np.ndarray:
+    def reconstruct(self, X: Any) -> np.ndarray:
         """Return X as the autoencoder sees it: encoded and decoded.
 
         Parameters
@@ -573,7 +587,7 @@ class AutoencoderTransformer(
         rows = self._checked(X)
         return as_output(self, self._fitted.model.reconstruct(rows), X)
 
-    def score(self, X, y=None, sample_weight=None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the fraction of the variance of X that its reconstruction explains.
 
         Parameters
@@ -650,7 +664,9 @@ class AutoencoderTransformer(
 
     # -- generation ------------------------------------------------------------------------------
 
-    def sample(self, n_samples=1, random_state=None) -> np.ndarray:
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
         """Return new rows.
 
         Parameters
@@ -685,7 +701,7 @@ class AutoencoderTransformer(
             random.shuffle(Z)
         return model.decode(Z, self.n_features_in_)
 
-    def interpolate(self, a, b, n_steps=10) -> np.ndarray:
+    def interpolate(self, a: ArrayLike, b: ArrayLike, n_steps: int = 10) -> np.ndarray:
         """Return the rows between pairs of rows, evenly spaced along the line between their codes.
 
         Parameters
@@ -720,7 +736,7 @@ class AutoencoderTransformer(
         return path[0] if one else path
 
     @available_if(_has_bound)
-    def score_samples(self, X, n_draws=16) -> np.ndarray:
+    def score_samples(self, X: Any, n_draws: int = 16) -> np.ndarray:
         """Return a lower bound of the log likelihood of the rows of X.
 
         Only with ``penalty="variational"`` and a loss that is a likelihood.

@@ -92,7 +92,7 @@ class ResidualNoise(Corruption, name="residual"):
     denoises = False
     _parameter_constraints: dict = {"level": [Interval(Real, 0, None, closed="neither")]}
 
-    def __init__(self, level=0.7):
+    def __init__(self, level: float = 0.7):
         self.level = level
 
     def corrupt(self, x, error, generator):
@@ -120,7 +120,7 @@ class Gaussian(Corruption, name="gaussian", also=("noise", "normal")):
 
     _parameter_constraints: dict = {"level": [Interval(Real, 0, None, closed="neither")]}
 
-    def __init__(self, level=0.5):
+    def __init__(self, level: float = 0.5):
         self.level = level
 
     def corrupt(self, x, error, generator):
@@ -154,7 +154,7 @@ class Masking(Corruption, name="masking", also=("dropout", "mask")):
         "fill": [StrOptions({"mean"}), Real],
     }
 
-    def __init__(self, fraction=0.3, fill="mean"):
+    def __init__(self, fraction: float = 0.3, fill: float | str = "mean"):
         self.fraction = fraction
         self.fill = fill
 
@@ -195,7 +195,7 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
 
     _parameter_constraints: dict = {"fraction": [Interval(Real, 0, 1, closed="neither")]}
 
-    def __init__(self, fraction=0.1):
+    def __init__(self, fraction: float = 0.1):
         self.fraction = fraction
 
     def fit(self, n_features, extremes, standardize):

@@ -1,14 +1,14 @@
 """Whether the rows of a stream still come from where the training rows came from."""
 
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._utils.sklearn import Interval
+from ._utils.sklearn import BaseEstimator, Interval, _fit_context
 from ._utils.stored import VersionedMixin
 
 __all__ = ["DriftMonitor"]
@@ -84,19 +84,29 @@ class DriftMonitor(VersionedMixin, BaseEstimator):
     True
     """
 
+    log_martingale_: float
+    n_rows_: int
+    alarm_at_: int | None
+    log_martingales_: np.ndarray
+
     _parameter_constraints: dict = {
         "detector": [BaseEstimator],
         "false_alarm": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, detector, false_alarm=0.01, random_state=None):
+    def __init__(
+        self,
+        detector: Any,
+        false_alarm: float = 0.01,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.detector = detector
         self.false_alarm = false_alarm
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None) -> "DriftMonitor":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Take reference rows, and start a new stream.
 
         Parameters
@@ -127,7 +137,7 @@ class DriftMonitor(VersionedMixin, BaseEstimator):
         self.log_martingale_, self.n_rows_, self.alarm_at_ = 0.0, 0, None
         return self
 
-    def update(self, X) -> np.ndarray:
+    def update(self, X: Any) -> np.ndarray:
         """Take the next rows of the stream.
 
         Parameters

@@ -2,14 +2,17 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ._utils.files import written_whole
 
 __all__ = ["load", "save", "trusted_types"]
 
 
-def save(estimator, path):
+def save(estimator: Any, path: str | PathLike[str]) -> None:
     """Save an estimator, or a Pipeline or a search with one, in a file of skops.
 
     The file is written whole or not at all: an error leaves the one that was there.
@@ -62,7 +65,7 @@ def save(estimator, path):
         unfinished.write_bytes(data)
 
 
-def load(path, *, trusted=()):
+def load(path: str | PathLike[str], *, trusted: Sequence[str | type] = ()) -> Any:
     """Load what `save` has saved.
 
     No code runs that comes from the file: objects are made only of types that skops trusts (of
@@ -132,7 +135,7 @@ def load(path, *, trusted=()):
         raise ValueError(f"{path}: not a whole model ({type(error).__name__}: {error})") from error
 
 
-def trusted_types():
+def trusted_types() -> list[str]:
     """Return the names of skae's types that a saved model may hold.
 
     They are for skops itself, ``skops.io.load(path, trusted=trusted_types())``, and for what calls

@@ -1,8 +1,10 @@
 """Metrics of a reconstruction, and a scorer for any transformer that can reconstruct."""
 
 import sys
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 
@@ -78,7 +80,9 @@ def explained_variance_of_blocks(blocks, reconstruct):
         return max(float(1 - error / variance), -sys.float_info.max)
 
 
-def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
+def reconstruction_error(
+    X: Any, X_reconstructed: Any, sample_weight: ArrayLike | None = None
+) -> float:
     """Return the mean squared error of the entries of X that are not missing (NaN).
 
     Parameters
@@ -116,7 +120,9 @@ def reconstruction_error(X, X_reconstructed, sample_weight=None) -> float:
     return float(mean) * unit * unit
 
 
-def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
+def explained_variance(
+    X: Any, X_reconstructed: Any, sample_weight: ArrayLike | None = None
+) -> float:
     """Return the fraction of the total variance of X that its reconstruction explains.
 
     Parameters
@@ -156,7 +162,9 @@ def explained_variance(X, X_reconstructed, sample_weight=None) -> float:
     return explained_variance_of_blocks(lambda: [(X, weight)], lambda _: X_reconstructed)
 
 
-def explained_variance_scorer(estimator, X, y=None, sample_weight=None) -> float:
+def explained_variance_scorer(
+    estimator: Any, X: Any, y: Any = None, sample_weight: ArrayLike | None = None
+) -> float:
     """Score a fitted transformer by the variance that its reconstruction explains.
 
     It works for PCA, skae's transformer, a Pipeline of transformers and the like. Pass it as

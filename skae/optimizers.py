@@ -87,7 +87,7 @@ class _OneVectorStep:
         )
 
     # torch wraps steps without this mark for its profiler, which doubles the time of a small step.
-    step.hooked = True
+    step.hooked = True  # type: ignore[attr-defined]
 
 
 class _OneVectorAdam(_OneVectorStep, without_compiler(torch.optim.Adam)):
@@ -140,7 +140,7 @@ class Adam(Optimizer, name="adam"):
         "epsilon": [_POSITIVE],
     }
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -198,7 +198,7 @@ class SGD(Optimizer, name="sgd"):
     default_learning_rate = 0.1
     _parameter_constraints: dict = {"momentum": [_FRACTION], "nesterov": ["boolean"]}
 
-    def __init__(self, momentum=0.0, nesterov=False):
+    def __init__(self, momentum: float = 0.0, nesterov: bool = False):
         self.momentum = momentum
         self.nesterov = nesterov
 
@@ -235,7 +235,7 @@ class Momentum(SGD, name="momentum", also=("nesterov",)):
     Momentum(momentum=0.95)
     """
 
-    def __init__(self, momentum=0.9, nesterov=True):
+    def __init__(self, momentum: float = 0.9, nesterov: bool = True):
         super().__init__(momentum, nesterov)
 
 
@@ -285,7 +285,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     elementwise = True
     _parameter_constraints: dict = {"rho": [_FRACTION], "momentum": [_FRACTION]}
 
-    def __init__(self, rho=0.99, momentum=0.0):
+    def __init__(self, rho: float = 0.99, momentum: float = 0.0):
         self.rho = rho
         self.momentum = momentum
 

@@ -94,7 +94,7 @@ class Exponential(Schedule, name="exponential"):
 
     _parameter_constraints: dict = {"final": [Interval(Real, 0, 1, closed="right")]}
 
-    def __init__(self, final=0.01):
+    def __init__(self, final: float = 0.01):
         self.final = final
 
     def build(self, optimizer, n_epochs, n_batches):
@@ -123,7 +123,7 @@ class Step(Schedule, name="step", also=("multi_step",)):
         "factor": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(self, n_steps=3, factor=0.3):
+    def __init__(self, n_steps: int = 3, factor: float = 0.3):
         self.n_steps = n_steps
         self.factor = factor
 
@@ -176,7 +176,7 @@ class OneCycle(Schedule, name="one_cycle"):
     every_step = True
     _parameter_constraints: dict = {"warm_up": [Interval(Real, 0, 1, closed="neither")]}
 
-    def __init__(self, warm_up=0.3):
+    def __init__(self, warm_up: float = 0.3):
         self.warm_up = warm_up
 
     def build(self, optimizer, n_epochs, n_batches):
@@ -216,7 +216,7 @@ class Plateau(Schedule, name="plateau", also=("reduce_on_plateau", "adaptive")):
         "factor": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(self, patience=5, factor=0.3):
+    def __init__(self, patience: int = 5, factor: float = 0.3):
         self.patience = patience
         self.factor = factor
 

@@ -85,7 +85,7 @@ LONG = {
     "_detector.py": 825,
     "_fit.py": 715,
     "_training/net.py": 530,
-    "_transformer.py": 830,
+    "_transformer.py": 840,
     "_utils/torch.py": 500,
 }
 
@@ -175,6 +175,33 @@ def test_docstrings_are_numpydoc(name):
     assert errors == []
 
 
+def signatures(thing):
+    """Yield the functions of a public object that users call: of strategies how they are made."""
+    kinds = {kind.__module__.split(".")[1] for kind in Strategy.__subclasses__()}
+    if not isinstance(thing, type):
+        yield thing
+        return
+    for owner in thing.__mro__:
+        if not owner.__module__.startswith("skae."):
+            continue
+        strategy = owner.__module__.split(".")[1] in kinds | {"_utils"}
+        for name, value in vars(owner).items():
+            function = value.fget if isinstance(value, property) else inspect.unwrap(value)
+            function = getattr(function, "fn", getattr(function, "__func__", function))
+            hook = strategy or name.startswith(("_", "set_"))
+            if inspect.isfunction(function) and (name == "__init__" or not hook):
+                yield function
+
+
+@pytest.mark.parametrize("name", sorted(public_callables()))
+def test_public_signatures_have_types(name):
+    for function in signatures(public_callables()[name]):
+        parameters = inspect.signature(function).parameters.values()
+        bare = [p.name for p in parameters if p.annotation is p.empty]
+        assert set(bare) <= {"self", "cls"}, function
+        assert function.__name__ == "__init__" or "return" in function.__annotations__, function
+
+
 @pytest.mark.parametrize("name", sorted(public_callables()))
 def test_examples_run(name):
     thing = public_callables()[name]
@@ -227,14 +254,24 @@ def test_readme_names_extras_that_exist():
     assert {extra for group in named for extra in group.split(",")} <= set(extras)
 
 
-def test_every_package_is_installed():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    found = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in SOURCES}
-    assert set(project["tool"]["setuptools"]["packages"]) == found
+def test_every_folder_is_a_package():
+    # setuptools finds those only
+    assert {path.parent for path in SOURCES} == {
+        path.parent for path in SOURCES if path.name == "__init__.py"
+    }
 
 
 def test_the_version_is_one():
     assert skae.__version__ in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {skae.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_workflows_run_every_step():
+    [steps] = re.findall(r'^all="(.*)"$', (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    text = (ROOT / ".github/workflows/tests.yml").read_text()
+    runs = re.findall(r"steps: ([\w ]+), python", text)
+    assert {step for run in runs for step in run.split()} == set(steps.split())
+    assert ".ci/run ${{ matrix.steps }}" in text
 
 
 def readme_figures():

@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController
 try:
     from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 except ImportError:
-    TorchDispatchMode, _pop_mode, _push_mode = object, None, None
+    TorchDispatchMode, _pop_mode, _push_mode = object, None, None  # type: ignore[assignment,misc]
 
 # Multiply-adds of a forward pass from which two threads train a dense net clearly faster.
 _LARGE_STEP = 2**25
@@ -440,7 +440,7 @@ def as_double(array):
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
 
 
-def to_numpy(value: Any):
+def to_numpy(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy().copy()
     if isinstance(value, dict):
@@ -448,7 +448,7 @@ def to_numpy(value: Any):
     return [to_numpy(item) for item in value] if isinstance(value, list) else value
 
 
-def to_torch(value: Any):
+def to_torch(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return torch.tensor(np.asarray(value))
     if isinstance(value, dict):

@@ -76,12 +76,12 @@ class Convolutional(Architecture, name="convolutional", also=("cnn", "conv", "co
 
     def __init__(
         self,
-        kernel_size=4,
-        stride=2,
-        norm=None,
-        n_residual_blocks=0,
-        n_dims=None,
-        linear_path="auto",
+        kernel_size: int = 4,
+        stride: int = 2,
+        norm: str | None = None,
+        n_residual_blocks: int = 0,
+        n_dims: int | None = None,
+        linear_path: bool | str = "auto",
     ):
         self.kernel_size = kernel_size
         self.stride = stride

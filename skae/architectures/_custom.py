@@ -1,6 +1,7 @@
 """Nets that the user defines."""
 
 import inspect
+from typing import Any, Self
 
 from torch import nn
 
@@ -55,14 +56,14 @@ class Module(Architecture):
     8
     """
 
-    def __init__(self, module, **params):
+    def __init__(self, module: type[nn.Module], **params: Any):
         self.module = module
         self._params = params
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         return {"module": self.module, **self._params}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         self.module = params.pop("module", self.module)
         self._params = self._params | params
         return self
@@ -119,7 +120,7 @@ class Pair(Architecture):
     (150, 2)
     """
 
-    def __init__(self, encoder, decoder):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 

@@ -61,11 +61,11 @@ class Dense(Architecture, name="dense", also=("mlp", "linear", "fully_connected"
 
     def __init__(
         self,
-        decoder_hidden_layer_sizes=None,
-        dropout=0.0,
-        norm=None,
-        tied=False,
-        linear_path="auto",
+        decoder_hidden_layer_sizes: tuple[int, ...] | None = None,
+        dropout: float = 0.0,
+        norm: str | None = None,
+        tied: bool = False,
+        linear_path: bool | str = "auto",
     ):
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.dropout = dropout

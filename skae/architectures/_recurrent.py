@@ -111,7 +111,13 @@ class Recurrent(Architecture, name="recurrent", also=("rnn", "lstm", "gru")):
         "linear_path": ["boolean", StrOptions({"auto"})],
     }
 
-    def __init__(self, cell="gru", bidirectional=False, embedding_size=None, linear_path="auto"):
+    def __init__(
+        self,
+        cell: str = "gru",
+        bidirectional: bool = False,
+        embedding_size: int | None = None,
+        linear_path: bool | str = "auto",
+    ):
         self.cell = cell
         self.bidirectional = bidirectional
         self.embedding_size = embedding_size

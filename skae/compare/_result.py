@@ -1,7 +1,9 @@
 """The result of a comparison, with its tables and pictures."""
 
 import csv
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,16 @@ class ComparisonResult:
     On rows left out the autoencoder's error is ...
     """
 
-    def __init__(self, results, models, X, y, scale, columns=None, random_state=None):
+    def __init__(
+        self,
+        results: Any,
+        models: Any,
+        X: Any,
+        y: Any,
+        scale: bool,
+        columns: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.results = results
         self.models = models
         self.X = X
@@ -63,7 +74,7 @@ class ComparisonResult:
         self.columns = columns
         self.random_state = random_state
 
-    def column_errors(self):
+    def column_errors(self) -> Any:
         """Return the means over the folds of the columns' errors.
 
         Returns
@@ -83,7 +94,7 @@ class ComparisonResult:
         means = every.pivot_table("error", keys, "model", sort=False).reset_index()
         return means.rename_axis(columns=None)[[*keys, *_MODELS]]
 
-    def means(self):
+    def means(self) -> list[dict[str, Any]]:
         """Return the means over the folds.
 
         Returns
@@ -91,7 +102,7 @@ class ComparisonResult:
         rows : list of dict
             For each width and model, PCA first, the columns of `results` except ``fold``.
         """
-        rows = []
+        rows: list[dict[str, Any]] = []
         names = [n for n in self.results if n not in ("model", "n_components", "fold")]
         for k in self._widths():
             for model in _MODELS:
@@ -104,7 +115,7 @@ class ComparisonResult:
                 row["ratio_to_pca"] = row["error"] / pca["error"] if pca["error"] else np.nan
         return rows
 
-    def headline(self):
+    def headline(self) -> str:
         """Return the main result in a sentence.
 
         Returns
@@ -120,7 +131,7 @@ class ComparisonResult:
         joined = ", ".join(ratios[:-1]) + " and " + ratios[-1] if len(ratios) > 1 else ratios[0]
         return f"On rows left out the autoencoder's error is {joined}."
 
-    def summary(self):
+    def summary(self) -> str:
         """Return the means over the folds as a table.
 
         Returns
@@ -137,7 +148,7 @@ class ComparisonResult:
             "  ".join(cell.rjust(w) for cell, w in zip(line, width, strict=True)) for line in lines
         )
 
-    def to_csv(self, path):
+    def to_csv(self, path: str | PathLike[str]) -> None:
         """Write the results of every fold to a CSV file.
 
         Parameters
@@ -151,7 +162,7 @@ class ComparisonResult:
             columns = [column.tolist() for column in self.results.values()]
             writer.writerows(zip(*columns, strict=True))
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw the held-out error against the number of components.
 
         Parameters
@@ -170,7 +181,7 @@ class ComparisonResult:
         }
         return ComponentErrorDisplay(widths, errors).plot(ax)
 
-    def plot_codes(self, axes):
+    def plot_codes(self, axes: Any) -> Any:
         """Draw the first two components of both models' codes of held-out rows.
 
         The rows are those of the first fold, and the width is the one nearest to 2.
@@ -196,7 +207,7 @@ class ComparisonResult:
             displays.append(display)
         return displays
 
-    def plot_reconstructions(self, image_shape, ax=None):
+    def plot_reconstructions(self, image_shape: tuple[int, int], ax: Any = None) -> Any:
         """Draw held-out images above the reconstructions of both models with the median width.
 
         Parameters
@@ -220,7 +231,7 @@ class ComparisonResult:
             rows[f"{name}, {k}"] = np.asarray(model.inverse_transform(model.transform(images)))
         return ReconstructionDisplay(rows, image_shape).plot(ax)
 
-    def plot_history(self, ax=None):
+    def plot_history(self, ax: Any = None) -> Any:
         """Draw the training history of the autoencoder whose width is nearest to 2.
 
         Parameters
@@ -239,7 +250,14 @@ class ComparisonResult:
         display.ax_.set_title(f"Training history, {_components(k)}")
         return display
 
-    def to_html(self, path, *, title="PCA and the autoencoder", image_shape=None, command=None):
+    def to_html(
+        self,
+        path: str | PathLike[str],
+        *,
+        title: str = "PCA and the autoencoder",
+        image_shape: tuple[int, int] | None = None,
+        command: str | None = None,
+    ) -> None:
         """Write a report: a single HTML file that contains its pictures.
 
         Parameters

@@ -3,6 +3,7 @@
 import sys
 import time
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -24,15 +25,15 @@ from ._result import ComparisonResult, rows_of
 
 
 def compare_with_pca(
-    X,
-    y=None,
+    X: Any,
+    y: Any = None,
     *,
-    n_components=(2, 8, 16),
-    cv=3,
-    estimator=None,
-    scale=True,
-    random_state=None,
-    verbose=0,
+    n_components: Any = (2, 8, 16),
+    cv: Any = 3,
+    estimator: Any = None,
+    scale: bool = True,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
 ) -> ComparisonResult:
     """Fit PCA and the autoencoder on the same folds and measure both on the held-out rows.
 
@@ -111,14 +112,14 @@ def compare_with_pca(
     check_consistent_length(X, y)
     y = None if y is None else np.asarray(y)
     if isinstance(cv, Integral):
-        if not 2 <= cv <= len(X):
+        if not 2 <= int(cv) <= len(X):
             raise ValueError(f"cv must be in [2, {len(X)}], the number of rows; got {cv}.")
         cv = KFold(cv, shuffle=True, random_state=random_state)
     folds = list(check_cv(cv).split(X, y))
     widths = [n_components] if isinstance(n_components, Integral) else list(n_components)
     limit = min(min(len(train) for train, _ in folds), n_features)
     for k in widths:
-        if not isinstance(k, Integral) or not 1 <= k <= limit:
+        if not isinstance(k, Integral) or not 1 <= int(k) <= limit:
             raise ValueError(
                 f"n_components must be ints in [1, {limit}], where {limit} is the smaller of the "
                 f"training rows and the features; got {k}."

@@ -336,7 +336,7 @@ class Huber(Loss, name="huber", also=("smooth_l1",)):
     free_scale = 1.0
     _parameter_constraints: dict = {"delta": [Interval(Real, 0, None, closed="neither")]}
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0):
         self.delta = delta
 
     def per_entry(self, eta, x):

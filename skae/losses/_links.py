@@ -71,7 +71,7 @@ class BinaryCrossEntropy(
     identity = False
     _parameter_constraints: dict = {"feature_range": [tuple, None]}
 
-    def __init__(self, feature_range=(0, 1)):
+    def __init__(self, feature_range: tuple[float, float] | None = (0, 1)):
         self.feature_range = feature_range
 
     def fit(self, X):
@@ -216,7 +216,7 @@ class _Indicators(Preparation):
     values of the training data. A reconstruction becomes the token with the largest probability.
     """
 
-    def __init__(self, n_tokens):
+    def __init__(self, n_tokens: int | None):
         self.n_tokens = n_tokens
 
     @property
@@ -296,7 +296,7 @@ class CategoricalCrossEntropy(
     discrete = True
     _parameter_constraints: dict = {"n_tokens": [Interval(Integral, 2, None, closed="left"), None]}
 
-    def __init__(self, n_tokens=None):
+    def __init__(self, n_tokens: int | None = None):
         self.n_tokens = n_tokens
 
     def fit(self, X):

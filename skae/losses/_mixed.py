@@ -73,7 +73,7 @@ class Mixed(Likelihood, Loss, name="mixed"):
     identity = False
     _parameter_constraints: dict = {"blocks": [StrOptions({"auto"}), list, tuple]}
 
-    def __init__(self, blocks="auto"):
+    def __init__(self, blocks: str | list | tuple = "auto"):
         self.blocks = blocks
 
     def fit(self, X):

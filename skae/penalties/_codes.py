@@ -48,7 +48,7 @@ class Sparse(Penalty, name="sparse"):
         "target": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(self, kind="l1", weight=2.0, target=0.2):
+    def __init__(self, kind: str = "l1", weight: float = 2.0, target: float = 0.2):
         self.kind = kind
         self.weight = weight
         self.target = target
@@ -98,7 +98,7 @@ class Contractive(Penalty, name="contractive", also=("cae",)):
 
     _parameter_constraints: dict = {"weight": [_POSITIVE]}
 
-    def __init__(self, weight=1.0):
+    def __init__(self, weight: float = 1.0):
         self.weight = weight
 
     def check(self, loss, architecture):
@@ -193,7 +193,7 @@ class Ordered(Penalty, name="ordered", also=("nested_dropout", "matryoshka")):
     rowwise = True
     _parameter_constraints: dict = {"fraction": [Interval(Real, 0, 1, closed="right")]}
 
-    def __init__(self, fraction=0.5):
+    def __init__(self, fraction: float = 0.5):
         self.fraction = fraction
 
     def draw(self, batch):

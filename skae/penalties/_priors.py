@@ -67,7 +67,7 @@ class Variational(Penalty, name="variational", also=("vae", "beta_vae", "kl", "k
         "warm_up": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, beta=1.0, warm_up=0.3):
+    def __init__(self, beta: float = 1.0, warm_up: float = 0.3):
         self.beta = beta
         self.warm_up = warm_up
 
@@ -162,7 +162,12 @@ class Adversarial(Penalty, name="adversarial", also=("aae", "gan")):
         "learning_rate": [_POSITIVE],
     }
 
-    def __init__(self, weight=0.3, hidden_layer_sizes=(128, 128), learning_rate=1e-3):
+    def __init__(
+        self,
+        weight: float = 0.3,
+        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+        learning_rate: float = 1e-3,
+    ):
         self.weight = weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.learning_rate = learning_rate
@@ -224,7 +229,7 @@ class MMD(Penalty, name="mmd", also=("wae", "info_vae")):
         "max_rows": [Interval(Integral, 2, None, closed="left")],
     }
 
-    def __init__(self, weight=10.0, max_rows=1024):
+    def __init__(self, weight: float = 10.0, max_rows: int = 1024):
         self.weight = weight
         self.max_rows = max_rows
 

@@ -1,5 +1,7 @@
 """Pictures of anomaly detectors."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from ._base import BLUE, GREY, ORANGE, draw_on
@@ -35,13 +37,18 @@ class AnomalyExplanationDisplay:
     >>> display = AnomalyExplanationDisplay.from_estimator(detector, X, row=3)
     """
 
-    def __init__(self, details, max_features=10, title="Why this row is odd"):
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, details: Any, max_features: int = 10, title: str = "Why this row is odd"):
         self.details = details
         self.max_features = max_features
         self.title = title
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, row=0, max_features=10, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: Any, *, row: int = 0, max_features: int = 10, ax: Any = None
+    ) -> Self:
         """Explain one row and draw the explanation.
 
         Parameters
@@ -73,7 +80,7 @@ class AnomalyExplanationDisplay:
         chosen = X.iloc[row : row + 1] if hasattr(X, "iloc") else X[row : row + 1]
         return cls(estimator.explain(chosen, details=True), max_features).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the bars.
 
         Parameters
@@ -139,13 +146,16 @@ class ScoreDisplay:
     >>> display = ScoreDisplay.from_estimator(detector, X[1::2])
     """
 
-    def __init__(self, scores, p_values, threshold):
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, scores: np.ndarray, p_values: np.ndarray, threshold: float):
         self.scores = scores
         self.p_values = p_values
         self.threshold = threshold
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, ax=None):
+    def from_estimator(cls, estimator: Any, X: Any, *, ax: Any = None) -> Self:
         """Score rows and draw the scores.
 
         Parameters
@@ -165,7 +175,7 @@ class ScoreDisplay:
         scores, p_values = estimator.score_samples(X), estimator.p_values(X)
         return cls(scores, p_values, estimator.offset_).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the histogram.
 
         Parameters

@@ -1,5 +1,7 @@
 """Pictures of transformers, and of comparisons of them."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from ._base import BLUE, GREY, ORANGE, draw_on
@@ -31,12 +33,15 @@ class TrainingHistoryDisplay:
     >>> display = TrainingHistoryDisplay.from_estimator(autoencoder)
     """
 
-    def __init__(self, history, best_iter):
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, history: list[dict[str, Any]], best_iter: int):
         self.history = history
         self.best_iter = best_iter
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -53,7 +58,7 @@ class TrainingHistoryDisplay:
         """
         return cls(estimator.history_, estimator.best_iter_).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the losses.
 
         Parameters
@@ -112,13 +117,18 @@ class CodeDisplay:
     >>> display = CodeDisplay.from_estimator(PCA(2).fit(X), X, y)
     """
 
-    def __init__(self, codes, y=None, title="Code"):
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, codes: np.ndarray, y: Any = None, title: str = "Code"):
         self.codes = codes
         self.y = y
         self.title = title
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, title="Code", ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any = None, *, title: str = "Code", ax: Any = None
+    ) -> Self:
         """Draw the codes that a fitted transformer gives to X.
 
         Parameters
@@ -141,7 +151,7 @@ class CodeDisplay:
         """
         return cls(np.asarray(estimator.transform(X)), y, title).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the points.
 
         Parameters
@@ -202,12 +212,17 @@ class ReconstructionDisplay:
     >>> display = ReconstructionDisplay.from_estimator(PCA(8).fit(X), X[:10])
     """
 
-    def __init__(self, rows, image_shape):
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, rows: dict[str, np.ndarray], image_shape: tuple[int, int]):
         self.rows = rows
         self.image_shape = image_shape
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, image_shape=None, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: Any, *, image_shape: tuple[int, int] | None = None, ax: Any = None
+    ) -> Self:
         """Draw images and their reconstructions by a fitted transformer.
 
         Parameters
@@ -233,7 +248,7 @@ class ReconstructionDisplay:
         """
         X = np.asarray(X)
         side = round(X.shape[1] ** 0.5)
-        shape = (side, side) if image_shape is None else tuple(image_shape)
+        shape = (side, side) if image_shape is None else image_shape
         if np.prod(shape) != X.shape[1]:
             raise ValueError(
                 f"image_shape must have {X.shape[1]} pixels, the number of features; got {shape}."
@@ -241,7 +256,7 @@ class ReconstructionDisplay:
         reconstructed = np.asarray(estimator.inverse_transform(estimator.transform(X)))
         return cls({"original": X, type(estimator).__name__: reconstructed}, shape).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the images, one row for each title.
 
         Parameters
@@ -263,7 +278,7 @@ class ReconstructionDisplay:
             images = images.reshape(-1, height, width).astype(float)
             # A border of NaN, which is not drawn, separates the images.
             border = ((0, 0), (1, 1), (1, 1))
-            strips.append(np.hstack(np.pad(images, border, constant_values=np.nan)))
+            strips.append(np.hstack([*np.pad(images, border, constant_values=np.nan)]))
         self.image_ = ax.imshow(np.vstack(strips), cmap="gray_r", **limits)
         middles = (np.arange(len(strips)) + 0.5) * (height + 2) - 0.5
         ax.set_yticks(middles, titles)
@@ -301,11 +316,14 @@ class ComponentErrorDisplay:
     >>> display = ComponentErrorDisplay([1, 2], errors).plot()
     """
 
-    def __init__(self, n_components, errors):
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, n_components: Any, errors: Any):
         self.n_components = n_components
         self.errors = errors
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the mean errors and their spread over the folds.
 
         Parameters

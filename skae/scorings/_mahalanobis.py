@@ -50,7 +50,7 @@ class _MahalanobisBase(Scoring):
 
     _parameter_constraints: dict = {"support_fraction": [Interval(Real, 0, 1, closed="right")]}
 
-    def __init__(self, support_fraction=0.6):
+    def __init__(self, support_fraction: float = 0.6):
         self.support_fraction = support_fraction
 
     def _covariance(self, features):

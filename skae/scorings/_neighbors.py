@@ -66,7 +66,7 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
 
     _parameter_constraints: dict = {"n_neighbors": [Interval(Integral, 1, None, closed="left")]}
 
-    def __init__(self, n_neighbors=5):
+    def __init__(self, n_neighbors: int = 5):
         self.n_neighbors = n_neighbors
 
     def fit(self, residuals, weight):
@@ -171,7 +171,7 @@ class Combined(Scoring, name="combined"):
         **Neighbors._parameter_constraints,
     }
 
-    def __init__(self, support_fraction=0.6, n_neighbors=5):
+    def __init__(self, support_fraction: float = 0.6, n_neighbors: int = 5):
         self.support_fraction = support_fraction
         self.n_neighbors = n_neighbors
 

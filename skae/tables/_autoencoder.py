@@ -1,11 +1,14 @@
 """The autoencoder of tables."""
 
+from typing import Any, Self
+
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderTransformer
+from .._utils.sklearn import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from .._utils.stored import VersionedMixin
 from ..losses import Mixed
 from ._base import names_of
@@ -74,6 +77,9 @@ class TableAutoencoder(
     'setosa'
     """
 
+    encoder_: TableEncoder
+    autoencoder_: AutoencoderTransformer
+
     _parameter_constraints: dict = {
         "n_components": "no_validation",
         "encoder": [TableEncoder, None],
@@ -94,7 +100,7 @@ class TableAutoencoder(
         self.autoencoder = autoencoder
         self.random_state = random_state
 
-    def fit(self, X, y=None) -> "TableAutoencoder":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the encoding of a table, and train the autoencoder on it.
 
         Parameters
@@ -124,8 +130,8 @@ class TableAutoencoder(
         own.fit(encoded)
         some = np.random.RandomState(0).permutation(len(encoded))[:_N_KEPT]
         residuals = np.nan_to_num(encoded[some] - own.reconstruct(encoded[some]))
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(
+        self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.update(
             names_of(encoder), encoder_=encoder, autoencoder_=own, _residuals=residuals
         )
         return self
@@ -134,7 +140,7 @@ class TableAutoencoder(
     def _n_features_out(self):
         return self.autoencoder_.n_components_
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray:
         """Return the codes of the rows of a table.
 
         Parameters
@@ -150,7 +156,7 @@ class TableAutoencoder(
         check_is_fitted(self)
         return self.autoencoder_.transform(self.encoder_.transform(X))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> Any:
         """Return the table that belongs to codes.
 
         Parameters
@@ -169,7 +175,7 @@ class TableAutoencoder(
         encoded = self.autoencoder_.inverse_transform(X)
         return self.encoder_._to_library(self.encoder_._decoded(encoded, legal=True))
 
-    def reconstruct(self, X):
+    def reconstruct(self, X: Any) -> Any:
         """Return a table as the autoencoder sees it: encoded and decoded.
 
         Parameters
@@ -184,7 +190,7 @@ class TableAutoencoder(
         """
         return self.inverse_transform(self.transform(X))
 
-    def impute(self, X):
+    def impute(self, X: Any) -> Any:
         """Return a table whose missing entries are filled by their reconstructions.
 
         Parameters
@@ -213,7 +219,9 @@ class TableAutoencoder(
                 table[name] = whole.astype(filled[name].dtype)
         return from_pandas(table.set_axis(names, axis=1), library_of(X), schema_of(X))
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> Any:
         """Return new rows.
 
         Parameters
@@ -262,7 +270,7 @@ class TableAutoencoder(
                 rows[:, part] += noise[:, part]
         return rows
 
-    def column_errors(self, X):
+    def column_errors(self, X: Any) -> Any:
         """Return how well each column of a table is reconstructed.
 
         Parameters
@@ -279,7 +287,7 @@ class TableAutoencoder(
         encoded = self.encoder_.transform(X)
         return self.encoder_.column_errors(encoded, self.autoencoder_.reconstruct(encoded))
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """Return ``autoencoder_.score`` of the encoded table.
 
         Parameters

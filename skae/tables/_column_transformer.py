@@ -1,6 +1,7 @@
 """The inverse of a `ColumnTransformer`: from its output back to the columns of the table."""
 
 from collections import UserList
+from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 __all__ = ["inverse_column_transform"]
 
 
-def inverse_column_transform(transformer, X):
+def inverse_column_transform(transformer: Any, X: Any) -> Any:
     """Return the table whose transform by a `ColumnTransformer` is X, or is nearest to X.
 
     scikit-learn's `ColumnTransformer` has no ``inverse_transform``. This function applies the
@@ -63,7 +64,7 @@ def inverse_column_transform(transformer, X):
     if X.shape[1] != n_out:
         raise ValueError(f"X has {X.shape[1]} columns, but the ColumnTransformer returned {n_out}.")
     names = getattr(transformer, "feature_names_in_", None)
-    table = [None] * transformer.n_features_in_
+    table: list[Any] = [None] * transformer.n_features_in_
     for name, part, columns in transformer.transformers_:
         positions = _positions(columns, names, len(table))
         if not len(positions) or (isinstance(part, str) and part == "drop"):

@@ -1,13 +1,14 @@
 """The anomaly detector of tables."""
 
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderAnomalyDetector
-from .._utils.sklearn import Interval, Options, StrOptions
+from .._utils.sklearn import BaseEstimator, Interval, Options, OutlierMixin, StrOptions
 from .._utils.stored import VersionedMixin
 from ._base import names_of
 from ._encoder import TableEncoder
@@ -66,6 +67,10 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     ['species', 'virginica', 'versicolor or setosa']
     """
 
+    encoder_: TableEncoder
+    detector_: AutoencoderAnomalyDetector
+    offset_: float
+
     _parameter_constraints: dict = {
         "contamination": [
             StrOptions({"auto"}),
@@ -90,7 +95,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         self.detector = detector
         self.random_state = random_state
 
-    def fit(self, X, y=None) -> "TableAnomalyDetector":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the encoding of a table, and fit the detector on it.
 
         Parameters
@@ -121,15 +126,17 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
         own.fit(encoder.transform(X))
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_)
+        self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.update(
+            names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_
+        )
         return self
 
     def _encoded(self, X):
         check_is_fitted(self)
         return self.encoder_.transform(X)
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal the rows of a table are.
 
         Parameters
@@ -145,7 +152,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         X = self._encoded(X)
         return self.detector_.score_samples(X)
 
-    def decision_function(self, X) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return by how much the rows of a table are on the normal side of the threshold.
 
         Parameters
@@ -160,7 +167,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X, fdr=None) -> np.ndarray:
+    def predict(self, X: Any, fdr: float | None = None) -> np.ndarray:
         """Return which rows of a table are anomalies.
 
         Parameters
@@ -184,7 +191,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         X = self._encoded(X)
         return self.detector_.predict(X, fdr)
 
-    def p_values(self, X, confidence=None) -> np.ndarray:
+    def p_values(self, X: Any, confidence: float | None = None) -> np.ndarray:
         """Return the conformal p-values of the rows of a table.
 
         Parameters
@@ -207,7 +214,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         X = self._encoded(X)
         return self.detector_.p_values(X, confidence)
 
-    def explain(self, X, details=False):
+    def explain(self, X: Any, details: bool = False) -> Any:
         """Return how much each column contributes to the score of each row.
 
         Parameters

@@ -2,12 +2,13 @@
 
 import warnings
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.sklearn import Interval, StrOptions
+from .._utils.sklearn import BaseEstimator, Interval, StrOptions, TransformerMixin
 from .._utils.stored import VersionedMixin
 from ._base import column_error
 from ._categories import Category
@@ -129,7 +130,7 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         self.max_categories = max_categories
         self.high_cardinality = high_cardinality
 
-    def fit(self, X, y=None) -> "TableEncoder":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn how each column is to be encoded.
 
         Parameters
@@ -191,7 +192,7 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         order = sorted(columns, key=lambda name: _LOSSES.index(columns[name].loss))
         self.columns_ = {name: columns[name] for name in order}
         self.left_out_, self._constants = left_out, constants
-        blocks = {loss: [] for loss in _LOSSES}
+        blocks: dict[str, list[range]] = {loss: [] for loss in _LOSSES}
         for _, column, part in self._parts():
             blocks[column.loss].append(range(part.start, part.stop))
         self.blocks_ = [
@@ -200,12 +201,12 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         self.blocks_ += [([*own], _LOSSES[2]) for own in blocks[_LOSSES[2]]]
         self._order, self._library, self._schema = [*table], library_of(X), schema_of(X)
         self.n_features_in_ = table.shape[1]
-        vars(self).pop("feature_names_in_", None)
+        self.__dict__.pop("feature_names_in_", None)
         if self._library != "numpy" and all(isinstance(name, str) for name in table):
             self.feature_names_in_ = np.array([*table], dtype=object)
         return self
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray:
         """Return the table as numbers.
 
         Parameters
@@ -230,7 +231,7 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
             [column.encode(table[name]) for name, column in self.columns_.items()]
         )
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> Any:
         """Return the table that numbers stand for.
 
         Parameters
@@ -252,7 +253,7 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         check_is_fitted(self)
         return self._to_library(self._decoded(X))
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of the output.
 
         Parameters
@@ -272,7 +273,7 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
             dtype=object,
         )
 
-    def column_errors(self, X, X_reconstructed):
+    def column_errors(self, X: Any, X_reconstructed: Any) -> Any:
         """Return how well each column of an encoded table is reconstructed.
 
         Parameters
@@ -396,5 +397,4 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         if kind == "category" and hashed and is_text(series):
             kind = "hashed"
         own = {"number": [self.numbers], "category": [self.max_categories]}
-        own["hashed"] = own["category"]
-        return KINDS[kind](*own.get(kind, ()))
+        return KINDS[kind](*own.get("category" if kind == "hashed" else kind, ()))
