@@ -2,7 +2,7 @@
 
 import copy
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -304,12 +304,21 @@ def fit_autoencoders(calls, n_jobs):
     if are_alike(nets):
         for training in trainings:
             training.begin()
-        with limit_threads(threads_for(sum(net.batch_size * net.model.n_weights for net in nets))):
-            train_together(nets, [training.rows for training in trainings])
+        # What is interrupted keeps its best epoch.
+        with suppress(KeyboardInterrupt):
+            for error in filter(None, _train_together(trainings)):
+                raise error
         for training in trainings:
             training.end()
         return [_returned(fit) for fit in fits]
     return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
+
+
+def _train_together(trainings):
+    """Train nets that can be stacked, and return what has ended the training of each, or None."""
+    nets = [training.net for training in trainings]
+    with limit_threads(threads_for(sum(net.batch_size * net.model.n_weights for net in nets))):
+        return train_together(nets, [training.rows for training in trainings])
 
 
 def _trained(fit, training):
