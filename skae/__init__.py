@@ -24,6 +24,7 @@ _MODULES = {
     "drift",
     "losses",
     "metrics",
+    "model_selection",
     "optimizers",
     "penalties",
     "plotting",

@@ -314,6 +314,31 @@ def fit_autoencoders(calls, n_jobs):
     return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
 
 
+def fit_side_by_side(calls):
+    """Train several autoencoders at once, by the arguments of a call of `fit_autoencoder` each.
+
+    Returns what was fitted, and None where a net has to be fitted alone: because it cannot be
+    trained beside others, or because its fit fails, which will then say why.
+    """
+    found, started = [None] * len(calls), []
+    for i, call in enumerate(calls):
+        settings = call["settings"]
+        if settings.distributed or settings.callbacks:
+            continue
+        fit = _fitting(**call)
+        with suppress(Exception):
+            training = next(fit)
+            if can_be_stacked(training.net):
+                started.append((i, fit, training))
+    errors = _train_together([training for _, _, training in started])
+    for (i, fit, training), error in zip(started, errors, strict=True):
+        if error is None:
+            with suppress(Exception):
+                training.end()
+                found[i] = _returned(fit)
+    return found
+
+
 def _train_together(trainings):
     """Train nets that can be stacked, and return what has ended the training of each, or None."""
     nets = [training.net for training in trainings]

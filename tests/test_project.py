@@ -35,6 +35,7 @@ PUBLIC_MODULES = [
     "skae.drift",
     "skae.losses",
     "skae.metrics",
+    "skae.model_selection",
     "skae.optimizers",
     "skae.penalties",
     "skae.plotting",

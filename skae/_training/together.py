@@ -292,13 +292,13 @@ class _Stack:
         for member in self.members:
             if member.average is not None:
                 member.average.on_batch_begin(member.net, training=False)
-        total, corruption = 0.0, self.nets[0].settings.corruption
+        total, denoises = 0.0, any(source.denoises for source in self.sources)
         noises = [torch.Generator().manual_seed(_EVALUATION_SEED) for _ in self.sources]
         for batches in zip(*(source.batches(False) for source in self.sources), strict=True):
             x = seen = self._rows(batches)
-            if corruption is not None and corruption.denoises:
+            if denoises:
                 triples = zip(self.sources, batches, noises, strict=True)
-                seen = self._joined([s.corrupted(b["x"], noise) for s, b, noise in triples])
+                seen = self._joined([s.seen_held_out(b["x"], noise) for s, b, noise in triples])
             weight = self._weights(batches, [1 / len(s.valid) for s in self.sources])
             total = total + (self._losses(seen, x) * weight).double().sum(1)
         return total
@@ -361,6 +361,15 @@ class _Source:
     def each(self, values):
         """Return the same values for each of the nets."""
         return values.expand(len(self.members), *values.shape)
+
+    @property
+    def denoises(self):
+        """Whether held-out rows are to be corrupted."""
+        return self.corruption is not None and self.corruption.denoises
+
+    def seen_held_out(self, x, generator):
+        """Return held-out rows as each net's encoder is to see them."""
+        return self.corrupted(x, generator) if self.denoises else self.each(x)
 
     def note_errors(self):
         self.errors = self.some["x"].new_tensor([m.net.error_ for m in self.members])[:, None, None]

@@ -2,6 +2,7 @@
 
 from sklearn.base import _fit_context
 from sklearn.decomposition._pca import _infer_dimension
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -32,6 +33,7 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_infer_dimension",
+    "_safe_indexing",
     "as_output",
     "validate_data",
 ]
