@@ -408,9 +408,8 @@ class AutoencoderTransformer(
         resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         params = self.get_params(deep=False)
         check_sizes(params)
-        fewest = 1 if one_pass else 2
         X, sample_weight = check_weighted_rows(
-            self, X, sample_weight, self._accepted(), not resumed, fewest
+            self, X, sample_weight, self._accepted(), not resumed, 1 if one_pass else 2
         )
         if target is not None:
             target = check_target(target, X, self)

@@ -54,7 +54,7 @@ def check_same(batched, plain):
 
 GRIDS = {
     "rates": {"learning_rate": [1e-3, 2e-2], "alpha": [0.0, 1e-2]},
-    "clips": {"gradient_clip": [0.1, 0.3, None]},
+    "clips": {"gradient_clip": [0.05, 0.1, None]},
     "schedules": {"schedule": ["one_cycle", "plateau"], "optimizer": ["adam", "momentum"]},
     "sizes": {"n_components": [1, 3], "hidden_layer_sizes": [(12,), (8, 4)]},
     "noise": {"corruption": ["residual", "masking", "salt_and_pepper", Gaussian(0.2), None]},
@@ -72,10 +72,9 @@ def last_loss(estimator, X, y=None):
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_scores_are_those_of_scikit_learn(grid, wine):
-    scoring = {"explained": explained_variance_scorer, "last_loss": last_loss}
-    batched, plain = both(net(), grid, wine, scoring=scoring, refit="last_loss")
+    batched, plain = both(net(), grid, wine, scoring=last_loss, refit=False)
     # Every candidate has learnt something of its own.
-    losses = plain.cv_results_["mean_test_last_loss"]
+    losses = plain.cv_results_["mean_test_score"]
     assert len(set(losses)) == len(losses)
     assert batched.n_batched_ == 2 * len(losses)
     assert batched.best_params_ == plain.best_params_

@@ -83,9 +83,10 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 790,
-    "_fit.py": 680,
+    "_fit.py": 715,
+    "_training/fast.py": 410,
     "_training/net.py": 525,
-    "_transformer.py": 805,
+    "_transformer.py": 820,
     "_utils/torch.py": 500,
 }
 
@@ -102,7 +103,7 @@ def test_files_are_short(path):
 CALLS = {
     "transformer.fit(X)": 19,
     "transformer.transform(X)": 7,
-    "detector.fit(X)": 24,
+    "detector.fit(X)": 25,
 }
 
 

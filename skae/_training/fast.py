@@ -162,8 +162,7 @@ class DenseGradient:
     @torch.no_grad()
     def losses(self, seen, x):
         """Return the squared error of each row x, of which the encoder sees `seen`."""
-        code, out, _, _ = self._paths(seen)
-        residual = self._residual(code, out, x)
+        residual = self._residual(*self._paths(seen)[:2], x)
         return torch.linalg.vecdot(residual, residual) / residual.shape[-1]
 
     def _join(self, code, out):
