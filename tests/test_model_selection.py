@@ -54,7 +54,7 @@ def check_same(batched, plain):
 
 GRIDS = {
     "rates": {"learning_rate": [1e-3, 2e-2], "alpha": [0.0, 1e-2]},
-    "clips": {"gradient_clip": [0.05, 0.1, None]},
+    "clips": {"gradient_clip": [0.05, 0.1, None], "optimizer": ["momentum"]},
     "schedules": {"schedule": ["one_cycle", "plateau"], "optimizer": ["adam", "momentum"]},
     "sizes": {"n_components": [1, 3], "hidden_layer_sizes": [(12,), (8, 4)]},
     "noise": {"corruption": ["residual", "masking", "salt_and_pepper", Gaussian(0.2), None]},
