@@ -90,7 +90,8 @@ class BatchedGridSearchCV(GridSearchCV):
     a `penalty`, a `loss` other than the squared error, callbacks, missing entries or very large
     layers; fits that fail; and all fits where ``fit`` gets metadata other than ``groups``.
 
-    All fitted candidates are held until they are scored.
+    All fitted candidates are held until they are scored. Of candidates that tie to within rounding,
+    another one may be the best than in ``GridSearchCV``.
 
     Examples
     --------
