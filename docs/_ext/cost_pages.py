@@ -241,6 +241,8 @@ def write_costs(folder, results):
     memory, about_memory = load_results(results / "memory")
     growth, about_growth = load_results(results / "growth")
     batched, about_batched = load_results(results / "batched")
+    # It has a protocol of its own, which the page tells.
+    about_batched = about_batched | {"protocol": ""}
     (folder / "costs_batched_summary.inc").write_text(results_line(about_batched))
     for name, about in (("speed", about_speed), ("memory", about_memory), ("growth", about_growth)):
         (folder / f"costs_{name}_summary.inc").write_text(results_line(about))
