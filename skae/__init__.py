@@ -25,6 +25,7 @@ _MODULES = {
     "io",
     "losses",
     "metrics",
+    "model_selection",
     "optimizers",
     "penalties",
     "plotting",

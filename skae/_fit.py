@@ -3,7 +3,7 @@
 import copy
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -318,12 +318,46 @@ def fit_autoencoders(calls, n_jobs):
     if are_alike(nets):
         for training in trainings:
             training.begin()
-        with limit_threads(threads_for(sum(net.batch_size * net.model.n_weights for net in nets))):
-            train_together(nets, [training.rows for training in trainings])
+        # What is interrupted keeps its best epoch.
+        with suppress(KeyboardInterrupt):
+            for error in filter(None, _train_together(trainings)):
+                raise error
         for training in trainings:
             training.end()
         return [_returned(fit) for fit in fits]
     return [_trained(fit, training) for fit, training in zip(fits, trainings, strict=True)]
+
+
+def fit_side_by_side(calls):
+    """Train several autoencoders at once, by the arguments of a call of `fit_autoencoder` each.
+
+    Returns what was fitted, and None where a net has to be fitted alone: because it cannot be
+    trained beside others, or because its fit fails, which will then say why.
+    """
+    found, started = [None] * len(calls), []
+    for i, call in enumerate(calls):
+        settings = call["settings"]
+        if settings.distributed or settings.callbacks:
+            continue
+        fit = _fitting(**call)
+        with suppress(Exception):
+            training = next(fit)
+            if can_be_stacked(training.net):
+                started.append((i, fit, training))
+    errors = _train_together([training for _, _, training in started])
+    for (i, fit, training), error in zip(started, errors, strict=True):
+        if error is None:
+            with suppress(Exception):
+                training.end()
+                found[i] = _returned(fit)
+    return found
+
+
+def _train_together(trainings):
+    """Train nets that can be stacked, and return what has ended the training of each, or None."""
+    nets = [training.net for training in trainings]
+    with limit_threads(threads_for(sum(net.batch_size * net.model.n_weights for net in nets))):
+        return train_together(nets, [training.rows for training in trainings])
 
 
 def _trained(fit, training):

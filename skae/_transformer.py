@@ -425,29 +425,43 @@ class AutoencoderTransformer(
         return self._fit(X, sample_weight, one_pass=True)
 
     def _fit(self, X, sample_weight, one_pass, target=None, tasks=None):
-        resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
         with unchanged_by_errors(self):
-            params = self.get_params(deep=False)
-            check_sizes(params)
-            if self.checkpoint is not None and not one_pass:
-                check_checkpoint(params, resumed)
-            fewest = 1 if one_pass else 2
-            X, sample_weight = check_weighted_rows(
-                self, X, sample_weight, self._accepted(), not resumed, fewest
-            )
-            if target is not None:
-                target = check_target(target, X, self)
-            previous, settings = None, Settings(params)
-            if resumed:
-                previous = self._fitted
-                settings = previous.settings.going_on(settings, one_pass)
-            fitted = fit_autoencoder(
-                X, sample_weight, settings, previous, one_pass, target=target, tasks=tasks
-            )
-        self.n_samples_ = X.shape[0]
-        vars(self).update(self._attributes(fitted))
+            call = self._call(X, sample_weight, one_pass, target) | {"tasks": tasks}
+            fitted = fit_autoencoder(**call)
+        self._take(call["X"], fitted)
         if self.checkpoint is not None and not one_pass:
             remove_checkpoints(self.checkpoint)
+        return self
+
+    def _call(self, X, sample_weight=None, one_pass=False, target=None):
+        """Return the arguments of `fit_autoencoder` for a fit to X, which is validated."""
+        resumed = hasattr(self, "_fitted") and (one_pass or self.warm_start)
+        params = self.get_params(deep=False)
+        check_sizes(params)
+        if self.checkpoint is not None and not one_pass:
+            check_checkpoint(params, resumed)
+        X, sample_weight = check_weighted_rows(
+            self, X, sample_weight, self._accepted(), not resumed, 1 if one_pass else 2
+        )
+        if target is not None:
+            target = check_target(target, X, self)
+        previous, settings = None, Settings(params)
+        if resumed:
+            previous = self._fitted
+            settings = previous.settings.going_on(settings, one_pass)
+        return {
+            "X": X,
+            "sample_weight": sample_weight,
+            "settings": settings,
+            "previous": previous,
+            "one_pass": one_pass,
+            "target": target,
+        }
+
+    def _take(self, X, fitted):
+        """Let the estimator have what was fitted to X."""
+        self.n_samples_ = X.shape[0]
+        vars(self).update(self._attributes(fitted))
         return self
 
     @staticmethod

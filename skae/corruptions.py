@@ -25,9 +25,14 @@ class Corruption(Strategy):
     denoises : bool, default=True
         Whether the purpose of the net is to reconstruct corrupted rows. The best epoch is the one
         with the smallest loss on held-out rows, which are corrupted if so, and otherwise clean.
+    several : bool, default=False
+        Whether `corrupt` also takes the errors of k nets, of shape (k, 1, 1), and rows of shape
+        (1, n, n_features), and returns rows of shape (1 or k, n, n_features), all by the draws that
+        it takes for one net. Nets that are trained side by side then share their draws.
     """
 
     denoises = True
+    several = False
 
     def fit(self, n_features, extremes, standardize):
         """Learn what the corruption has to know about the training rows.
@@ -90,6 +95,7 @@ class ResidualNoise(Corruption, name="residual"):
     """
 
     denoises = False
+    several = True
     _parameter_constraints: dict = {"level": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, level: float = 0.7):
@@ -118,6 +124,7 @@ class Gaussian(Corruption, name="gaussian", also=("noise", "normal")):
     Gaussian(level=1.0)
     """
 
+    several = True
     _parameter_constraints: dict = {"level": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, level: float = 0.5):
@@ -149,6 +156,7 @@ class Masking(Corruption, name="masking", also=("dropout", "mask")):
     Masking(fill=0.0, fraction=0.5)
     """
 
+    several = True
     _parameter_constraints: dict = {
         "fraction": [Interval(Real, 0, 1, closed="neither")],
         "fill": [StrOptions({"mean"}), Real],
@@ -193,6 +201,7 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
     SaltAndPepper(fraction=0.2)
     """
 
+    several = True
     _parameter_constraints: dict = {"fraction": [Interval(Real, 0, 1, closed="neither")]}
 
     def __init__(self, fraction: float = 0.1):
@@ -208,7 +217,8 @@ class SaltAndPepper(Corruption, name="salt_and_pepper"):
 
 
 def _normal(x, deviation, generator):
-    return torch.empty(x.shape).normal_(std=deviation, generator=generator).to(x.device)
+    draws = torch.empty(x.shape[-2:]).normal_(generator=generator).to(x.device)
+    return draws * deviation
 
 
 def _uniform(x, generator):

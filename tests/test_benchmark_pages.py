@@ -69,7 +69,15 @@ def page(tmp_path):
         for part in cost_pages.AXES
         for peer in ("PCA", "skae")
     }
-    for name, figures in (("speed", speed), ("memory", memory), ("growth", growth)):
+    search, plain, at_once = "9 x 3, 64 wide", "GridSearchCV", "BatchedGridSearchCV"
+    batched = {
+        ("batched", search, plain, "seconds"): [6.0],
+        ("batched", search, at_once, "seconds"): [1.5],
+        ("batched", search, at_once, "largest_difference"): [2e-8],
+        ("batched", search, at_once, "same_best"): [1.0],
+    }
+    files = {"speed": speed, "memory": memory, "growth": growth, "batched": batched}
+    for name, figures in files.items():
         write(tmp_path / name, figures)
     cost_pages.write_costs(tmp_path, tmp_path)
     return lambda name: (tmp_path / name).read_text()
@@ -109,6 +117,8 @@ def test_tables_have_the_ratios_and_what_is_not_there(page):
     row = cells(page("costs_to_error.inc"), "iris")
     assert row[1:5] == ["2", "7", "never", "0.0"]
     assert row[5:] == ["", "", ""]
+    row = cells(page("costs_batched.inc"), "9 x 3, 64 wide")
+    assert row[1:] == ["6", "1.5", "4.0", "2e-08", "yes"]
     assert "not there" in page("costs_left_out.inc")
     assert "2026-01-02 on abacus" in page("costs_growth_summary.inc")
     assert "<svg" in page("costs_growth.svg")

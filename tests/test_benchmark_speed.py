@@ -27,6 +27,7 @@ from benchmarks.costs import (
     _engine,
     _fit_once,
     _reference,
+    batched,
     case_ratios,
     detector,
     epochs,
@@ -349,7 +350,7 @@ def test_patches_are_cut_from_images(no_fashion):
     assert _data.images(20).shape == (20, 784)
 
 
-@pytest.mark.parametrize("name", ["transform", "search", "detector"])
+@pytest.mark.parametrize("name", ["transform", "search", "detector", "batched"])
 def test_parts_yield_their_peers(name, monkeypatch):
     monkeypatch.setattr(transform, "SIZES", {(60, 6): (2, _data.low_rank)})
     for key, value in {"N_ROWS": 80, "N_FEATURES": 4, "N_EPOCHS": 1, "WIDTHS": [1]}.items():
@@ -357,6 +358,7 @@ def test_parts_yield_their_peers(name, monkeypatch):
     monkeypatch.setattr(search.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(detector, "SIZES", [(60, 4)])
     monkeypatch.setattr(detector, "N_SCORED", 90)
+    monkeypatch.setattr(batched, "SIZES", {(60, 4): (3, 1)})
     # Threads for processes, which would each import torch.
     with joblib.parallel_config("threading"):
         (case,) = SPEED[name]()

@@ -36,6 +36,7 @@ PUBLIC_MODULES = [
     "skae.io",
     "skae.losses",
     "skae.metrics",
+    "skae.model_selection",
     "skae.optimizers",
     "skae.penalties",
     "skae.plotting",
@@ -82,10 +83,11 @@ def test_some_rooms_use_no_private_ones(name):
 # A class with its parameters and docstrings is one idea. The others are one fit, one net, and all
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
-    "_detector.py": 825,
-    "_fit.py": 715,
+    "_detector.py": 830,
+    "_fit.py": 750,
+    "_training/fast.py": 410,
     "_training/net.py": 530,
-    "_transformer.py": 840,
+    "_transformer.py": 850,
     "_utils/torch.py": 500,
 }
 
@@ -102,7 +104,7 @@ def test_files_are_short(path):
 CALLS = {
     "transformer.fit(X)": 19,
     "transformer.transform(X)": 7,
-    "detector.fit(X)": 24,
+    "detector.fit(X)": 25,
 }
 
 

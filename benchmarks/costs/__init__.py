@@ -5,7 +5,19 @@ Adding one is one function with the decorator, and a line in `_targets` if it mu
 """
 
 # ruff: noqa: F401 (the parts enter their registries)
-from . import busy, detector, epochs, growth, imports, memory, profile, search, to_error, transform
+from . import (
+    batched,
+    busy,
+    detector,
+    epochs,
+    growth,
+    imports,
+    memory,
+    profile,
+    search,
+    to_error,
+    transform,
+)
 from ._engine import GROWTH, MEMORY, SPEED, runner
 from ._targets import TARGETS, Target, case_ratios, medians, summarise_costs, summarise_medians
 

@@ -57,6 +57,10 @@ TARGETS = [
     Target("transform", "skae, default net", "forward, default net", 1.1),
     Target("detector", "skae, fit", "IsolationForest, fit", 3.0),
     Target("detector", "skae, scores", "IsolationForest, scores", 3.0),
+    *(
+        Target("batched", "GridSearchCV", "BatchedGridSearchCV", limit, at_least=True, only=width)
+        for width, limit in (("64 wide", 5.0), ("128 wide", 2.0))
+    ),
     Target("import", "torch, skorch, skae", "torch, skorch", 1.1),
     Target("busy", "skae, beside a busy core", "skae", 2.5),
     Target("search", "n_jobs=1", "n_jobs=2", 1.6, at_least=True),

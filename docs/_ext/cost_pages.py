@@ -168,6 +168,35 @@ def process_table(folder, rows):
     (folder / "costs_processes.inc").write_text(list_table(["What", "Case", "Ratio"], body))
 
 
+def batched_table(folder, rows):
+    """Write the seconds of searches, fit by fit and at once, and how far their scores differ."""
+    plain, ours = "GridSearchCV", "BatchedGridSearchCV"
+    ratios = case_ratios(rows, "batched", plain, ours)
+    differences, same = (
+        medians(rows, "batched", metric) for metric in ("largest_difference", "same_best")
+    )
+    body = [
+        [
+            case,
+            seconds(peers[plain]),
+            seconds(peers[ours]),
+            number(ratios[case], "{:.1f}"),
+            number(differences[case][ours], "{:.0e}"),
+            "yes" if same[case][ours] == 1 else "no",
+        ]
+        for case, peers in medians(rows, "batched").items()
+    ]
+    header = [
+        "Rows x features",
+        f"{plain}, s",
+        f"{ours}, s",
+        "Ratio",
+        "Largest difference of scores",
+    ]
+    header += ["Same best_params_"]
+    (folder / "costs_batched.inc").write_text(list_table(header, body))
+
+
 def memory_table(folder, rows):
     """Write the largest memory of each fit."""
     body = []
@@ -211,17 +240,22 @@ def write_costs(folder, results):
     speed, about_speed = load_results(results / "speed")
     memory, about_memory = load_results(results / "memory")
     growth, about_growth = load_results(results / "growth")
+    batched, about_batched = load_results(results / "batched")
+    # It has a protocol of its own, which the page tells.
+    about_batched = about_batched | {"protocol": ""}
+    (folder / "costs_batched_summary.inc").write_text(results_line(about_batched))
     for name, about in (("speed", about_speed), ("memory", about_memory), ("growth", about_growth)):
         (folder / f"costs_{name}_summary.inc").write_text(results_line(about))
     left_out = [e for about in (about_speed, about_memory, about_growth) for e in about["left_out"]]
     (folder / "costs_left_out.inc").write_text(left_out_table({"left_out": left_out}))
-    target_tables(folder, speed + memory)
+    target_tables(folder, speed + memory + batched)
     epoch_table(folder, speed)
     profile_table(folder, speed)
     error_table(folder, speed)
     transform_table(folder, speed)
     detector_table(folder, speed)
     process_table(folder, speed)
+    batched_table(folder, batched)
     memory_table(folder, memory)
     growth_plot(folder, growth)
 

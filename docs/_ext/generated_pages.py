@@ -66,6 +66,7 @@ def strategy_tables(folder):
 API = {
     "Estimators": ["skae"],
     "Drift": ["skae.drift"],
+    "Searches": ["skae.model_selection"],
     "Comparison, metrics, plots and tables": [
         "skae.compare",
         "skae.metrics",

@@ -46,6 +46,11 @@ def _diverged(net, name, value, epoch):
 def measure_error(net, rows):
     """Let a net note its error on rows, which must be a number."""
     net.measure_error(rows)
+    check_error(net)
+
+
+def check_error(net):
+    """Check that the error that a net has noted is a number."""
     if not math.isfinite(net.error_):
         row = net.history[-1]
         epoch = row["epoch"] - ("train_loss" not in row)
@@ -81,7 +86,7 @@ class WeightAverage(Stored, Callback):
 
     def on_batch_end(self, net, batch=None, training=False, **kwargs):
         if training:
-            weight = self._weight()
+            weight = self.next_weight()
             for average, current in zip(self.average_, self.current_, strict=True):
                 average.lerp_(current, weight)
 
@@ -92,7 +97,8 @@ class WeightAverage(Stored, Callback):
         self._show(True)
         self.current_, self.average_ = [], []
 
-    def _weight(self):
+    def next_weight(self):
+        """Return the weight in the mean of the weights after a step."""
         return 1 - _DECAY
 
     def _show(self, shown):
@@ -153,7 +159,7 @@ class GrowingAverage(WeightAverage):
             self.last_ = _copy_state(net.module_)
         super().on_train_end(net, **kwargs)
 
-    def _weight(self):
+    def next_weight(self):
         self.n_steps_ += 1
         return (_POWER + 1) / (_POWER + self.n_steps_)
 

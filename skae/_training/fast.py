@@ -159,6 +159,12 @@ class DenseGradient:
         code, out, _, _ = self._paths(x)
         return self._join(code, out)
 
+    @torch.no_grad()
+    def losses(self, seen, x):
+        """Return the squared error of each row x, of which the encoder sees `seen`."""
+        residual = self._residual(*self._paths(seen)[:2], x)
+        return torch.linalg.vecdot(residual, residual) / residual.shape[-1]
+
     def _join(self, code, out):
         return self.module.join(torch.mm(code, self.D.value) if self.linear else 0.0, out)
 
@@ -172,9 +178,7 @@ class DenseGradient:
 
     def _squared_error(self, code, out, x, weight, influence):
         """Return the mean loss and its gradient by the output."""
-        if self.linear:
-            (out.addmm_ if out.dim() == 2 else out.baddbmm_)(code, self.D.value)
-        out -= x
+        out = self._residual(code, out, x)
         n_entries = out.shape[-2] * out.shape[-1]
         if influence is None and weight is None:
             entries = out.flatten(-2)
@@ -189,6 +193,12 @@ class DenseGradient:
             losses, counts = losses * factor, counts * factor
         out *= (counts * (2 / n_entries))[..., None]
         return losses.mean(-1), out
+
+    def _residual(self, code, out, x):
+        if self.linear:
+            (out.addmm_ if out.dim() == 2 else out.baddbmm_)(code, self.D.value)
+        out -= x
+        return out
 
     @torch.enable_grad()
     def _any_loss(self, code, out, x, weight, influence):

@@ -1,18 +1,26 @@
-"""Several small nets trained side by side: one product of stacked weights for all of their steps.
+"""Several small nets trained side by side: their weights are one matrix, and a step is one step.
 
 A step of a small net is mostly calls of torch, which then serve all of the nets. Each net has its
-own rows, draws, callbacks and history, as if it were trained alone.
+own rows, draws, callbacks and history, as if it were trained alone; only the figures of single
+batches are left out of the history.
 """
 
-from contextlib import suppress
+from collections import defaultdict
 
 import torch
+from skorch.callbacks import Callback
 
+from .callbacks import check_error
 from .fast import DenseGradient, Layer, Weight, known_gradient
-from .net import Net, _influence, _target
+from .net import _EVALUATION_SEED, Net, _influence
+from .shared import Source, Steps, row_counts, source_key, steps_key
 
 # Multiply-adds of a net's step up to which several at once are faster; larger ones fill a core.
 _SMALL = 2**24
+# Nets in a stack, and rows that all of them evaluate at once.
+_MOST_NETS, _EVALUATED_ROWS = 64, 2**14
+# Callbacks whose part is done for all nets of a stack at once.
+_STACKED = {"train_loss", "valid_loss", "noise_level"}
 
 
 def are_alike(nets):
@@ -29,57 +37,318 @@ def can_be_stacked(net):
     if not plain or net.settings.penalty is not None or net.model.architecture.draws:
         return False
     gradient = known_gradient(net.module_, net.criterion_)
-    small = net.batch_size * net.model.n_weights <= _SMALL
-    return gradient is not None and gradient.squared and small and net.max_epochs > 0
+    if gradient is None or not gradient.squared or not net.settings.optimizer.elementwise:
+        return False
+    return net.batch_size * net.model.n_weights <= _SMALL and net.max_epochs > 0
 
 
 def _kind(net):
-    return repr((net.settings.architecture, net.model.plan, net.settings.trim, net.device))
+    names = [name for name, _ in net.callbacks_]
+    return repr((net.settings.architecture, net.model.plan, net.settings.trim, net.device, names))
 
 
 def train_together(nets, all_rows):
-    """Train nets that are alike on their rows, as ``partial_fit`` of each would."""
-    flats = [net.flat_ for net in nets]
-    vectors = torch.stack([flat.vectors[0].detach() for flat in flats])
-    gradients = torch.zeros_like(vectors)
-    for flat, vector, gradient in zip(flats, vectors, gradients, strict=True):
-        flat.move(vector, gradient)
-    trainings = [_training(net, rows) for net, rows in zip(nets, all_rows, strict=True)]
+    """Train nets that can be stacked on their rows, as ``partial_fit`` of each would.
+
+    Returns what has ended the training of each net: an error or None. Ctrl-C ends the training of
+    all nets, which keep what they have, and is raised again.
+    """
+    shared, kinds = {}, defaultdict(list)
+    members = [_Member(*pair, shared) for pair in zip(nets, all_rows, strict=True)]
+    for member in members:
+        kinds[_kind(member.net), *member.n_batches].append(member)
+    for alike in kinds.values():
+        for start in range(0, len(alike), _MOST_NETS):
+            _train(alike[start : start + _MOST_NETS])
+    return [member.error for member in members]
+
+
+def _train(members):
+    """Train nets of one kind that have as many batches an epoch, until the last one ends."""
+    stack = None
     try:
-        _run(nets, trainings, vectors, gradients)
+        while members:
+            stack = _Stack(members)
+            going_on = members
+            while len(going_on) == len(members):
+                stack.train_epoch()
+                going_on = [m for m in members if m.epochs_left and m.error is None]
+            stack.share_out()
+            for member in members:
+                if member not in going_on:
+                    member.leave()
+            members = going_on
     except KeyboardInterrupt:
-        # Each of the others keeps what it has so far.
-        for training in trainings:
-            with suppress(KeyboardInterrupt, StopIteration):
-                training.throw(KeyboardInterrupt)
+        stack.share_out()
+        for member in members:
+            member.net.drop_unfinished_epoch()
+            member.leave()
+        raise
     finally:
-        for flat, vector in zip(flats, vectors, strict=True):
-            flat.move(vector.clone(), torch.zeros_like(vector))
+        for member in members:
+            member.own_memory()
 
 
-def _run(nets, trainings, vectors, gradients):
-    """Let trainings run step by step until the last one ends."""
-    stack, losses = None, dict.fromkeys(range(len(nets)))
-    while losses:
-        batches = {}
-        for i, loss in losses.items():
-            with suppress(StopIteration):
-                batches[i] = trainings[i].send(loss)
-        if len(batches) < len(nets):
-            # Some nets have ended: there are fewer rows than those of the others make batches of.
-            losses = {
-                i: nets[i].train_step_single((batch, None))["loss"].item()
-                for i, batch in batches.items()
-            }
-            continue
-        if stack is None:
-            stack = _gradient_of_all(nets[0], vectors, gradients)
-        losses = dict(enumerate(_losses(stack, nets, list(batches.values()))))
+class _Member:
+    """A net that is trained beside others, on rows which nets of the same rows share.
+
+    `source` is the same for nets that train on the same rows and hold out the same.
+    """
+
+    def __init__(self, net, rows, shared):
+        self.net, self.rows, self.error = net, rows, None
+        net.module_.training_codes = None
+        net.notify("on_train_begin", X=rows, y=None)
+        train, valid = net.get_split_datasets(rows)
+        parts = [train, *([] if valid is None else [valid])]
+        weights = [None if part.weight is None else part.weight.tobytes() for part in parts]
+        self.source = id(rows.X), *(part.index.tobytes() for part in parts), *weights
+        self.train, self.valid = shared.setdefault(self.source, (train, valid))
+        self.about = {"dataset_train": self.train, "dataset_valid": self.valid}
+        self.epochs_left = net.max_epochs
+        evaluated = [] if valid is None else net.get_iterator(valid)
+        self.n_batches = len(net.get_iterator(train, training=True)), len(evaluated)
+        callbacks = dict(net.callbacks_)
+        self.average, self.rate = callbacks.get("average"), callbacks["learning_rate"]
+        self._listeners = {
+            event: [
+                getattr(callback, event)
+                for name, callback in net.callbacks_
+                if name not in _STACKED
+                and getattr(type(callback), event) is not getattr(Callback, event)
+            ]
+            for event in ("on_epoch_begin", "on_epoch_end")
+        }
+
+    def notify(self, event):
+        """Tell the callbacks of an epoch; what they raise ends the training of this net."""
+        if self.error is not None or not self.epochs_left:
+            return
+        try:
+            for listener in self._listeners[event]:
+                listener(self.net, **self.about)
+        except KeyboardInterrupt:
+            self.epochs_left = 0
+        except Exception as error:
+            self.error = error
+
+    def leave(self):
+        """End the training of this net."""
+        if self.error is None:
+            self.net.notify("on_train_end", X=self.rows, y=None)
+        self.own_memory()
+
+    def note_error(self, error):
+        """Let the net note its reconstruction error, which must be a number."""
+        self.net.error_ = error
+        try:
+            check_error(self.net)
+        except ValueError as failure:
+            self.error = failure
+
+    def own_memory(self):
+        """Let the net's weights be in memory of its own."""
+        vector = self.net.flat_.vectors[0].detach().clone()
+        self.net.flat_.move(vector, torch.zeros_like(vector))
+        self.net.gradient_ = None
+
+
+class _Stack:
+    """Nets of one kind that take their steps at once."""
+
+    def __init__(self, members):
+        alike = _grouped(members, steps_key)
+        self.members = [member for group in alike for member in group]
+        self.nets = [member.net for member in self.members]
+        flats = [net.flat_ for net in self.nets]
+        self.vectors = torch.stack([flat.vectors[0].detach() for flat in flats])
+        self.gradients = torch.zeros_like(self.vectors)
+        for flat, vector, gradient in zip(flats, self.vectors, self.gradients, strict=True):
+            flat.move(vector, gradient)
+        self.averages = None
+        if self.members[0].average is not None:
+            self._stack_averages()
+        self.steps, start = [], 0
+        for group in alike:
+            part = slice(start, start + len(group))
+            nets = [member.net for member in group]
+            self.steps.append(Steps(nets, self.vectors[part], self.gradients[part]))
+            start += len(group)
+        sources = _grouped(self.members, source_key)
+        self.sources = [Source(group) for group in sources]
+        # Where the rows of each net are among those of the sources.
+        place = {id(m): i for i, m in enumerate(m for group in sources for m in group)}
+        self.order = torch.tensor([place[id(m)] for m in self.members], device=self.vectors.device)
+        self.gradient = _gradient_of_all(self.nets[0], self.vectors, self.gradients)
+        clips = [net.settings.gradient_clip or torch.inf for net in self.nets]
+        self.clips = None if min(clips) == torch.inf else self.vectors.new_tensor(clips)
+        self.trim = self.nets[0].settings.trim
+
+    def _stack_averages(self):
+        kept = [member.average.average_ for member in self.members]
+        self.averages = torch.stack(
+            [v if own is None else own[0] for own, v in zip(kept, self.vectors, strict=True)]
+        )
+        for member, vector, average in zip(self.members, self.vectors, self.averages, strict=True):
+            member.average.current_, member.average.average_ = [vector], [average]
+
+    def share_out(self):
+        """Let each net have what it would have if it had been trained alone."""
+        for part in [*self.steps, *self.sources]:
+            part.share_out()
+
+    # -- an epoch --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def train_epoch(self):
+        """Train all nets for an epoch, and note their losses."""
+        for member in self.members:
+            member.net.on_epoch_begin(member.net, **member.about)
+            member.notify("on_epoch_begin")
+        if self.nets[0].settings.corruption is not None:
+            self._measure_errors()
+        losses, sizes = [], []
+        for batches in zip(*(source.batches(True) for source in self.sources), strict=True):
+            losses.append(self._step(batches))
+            sizes.append([len(batch["x"]) for batch in batches])
+        sizes = self._of_nets([*zip(*sizes, strict=True)])
+        losses = torch.stack(losses, 1).double()
+        figures = {"train_loss": (losses * sizes).sum(1) / sizes.sum(1)}
+        if self.members[0].valid is not None:
+            figures["valid_loss"] = self._held_out_losses()
+        figures = {name: values.tolist() for name, values in figures.items()}
+        for i, member in enumerate(self.members):
+            row = member.net.history[-1]
+            row["train_batch_count"] = self.members[0].n_batches[0]
+            row.update({name: values[i] for name, values in figures.items()})
+            member.notify("on_epoch_end")
+            member.epochs_left = max(member.epochs_left - 1, 0)
+
+    def _step(self, batches):
+        """Take a step by a batch of each source, and return the loss of each net."""
+        sizes = [len(batch["x"]) for batch in batches]
+        x = seen = self._rows(batches)
+        if self.nets[0].settings.corruption is not None:
+            pairs = zip(self.sources, batches, strict=True)
+            seen = self._joined([s.corrupted(batch["x"], s.generator) for s, batch in pairs])
+        weight = None
+        if len(set(sizes)) > 1 or any("sample_weight" in batch for batch in batches):
+            # The mean over rows is that over as many as the longest batch has.
+            weight = self._weights(batches, [max(sizes) / size for size in sizes])
+        influence = self._influence(sizes, weight) if self.trim else None
+        loss, _ = self.gradient(seen, x, weight, influence)
+        if self.clips is not None:
+            self._clip()
+        for part in self.steps:
+            part.take()
+        if self.averages is not None:
+            self._average()
+        for member in self.members:
+            member.rate.on_batch_end(member.net, training=True)
+        return loss
+
+    def _influence(self, sizes, weight):
+        if len(set(sizes)) == 1:
+            return lambda losses: _influence(losses, weight, self.trim)
+        sizes = self._of_nets(sizes).int().tolist()
+
+        def influence(losses):
+            # Rows that only fill up a batch are not to be ranked.
+            out = torch.zeros_like(losses)
+            for own, loss, counts, n in zip(out, losses, weight, sizes, strict=True):
+                own[:n] = _influence(loss[:n], counts[:n], self.trim)
+            return out
+
+        return influence
+
+    def _clip(self):
+        norms = torch.linalg.vector_norm(self.gradients, dim=1)
+        if (norms > self.clips).any():
+            factors = (self.clips / (norms + 1e-6)).clamp_(max=1.0)
+            self.gradients.mul_(factors[:, None])
+
+    def _average(self):
+        weights = [member.average.next_weight() for member in self.members]
+        if len(set(weights)) > 1:
+            self.averages.lerp_(self.vectors, self.averages.new_tensor(weights)[:, None])
+        else:
+            self.averages.lerp_(self.vectors, weights[0])
+
+    # -- evaluation ------------------------------------------------------------------------------
+
+    def _measure_errors(self):
+        """Let each net note its error, as `measure_error` does for one."""
+        batches = [source.some for source in self.sources]
+        x = self._rows(batches)
+        shares = [1 / row_counts(batch).sum() for batch in batches]
+        squares = self._losses(x, x) * self._weights(batches, shares)
+        for member, error in zip(self.members, squares.sum(1).sqrt().tolist(), strict=True):
+            member.note_error(error)
+        for source in self.sources:
+            source.note_errors()
+
+    def _held_out_losses(self):
+        """Return the loss of each net on its held-out rows."""
+        for member in self.members:
+            if member.average is not None:
+                member.average.on_batch_begin(member.net, training=False)
+        total, denoises = 0.0, any(source.denoises for source in self.sources)
+        noises = [torch.Generator().manual_seed(_EVALUATION_SEED) for _ in self.sources]
+        for batches in zip(*(source.batches(False) for source in self.sources), strict=True):
+            x = seen = self._rows(batches)
+            if denoises:
+                triples = zip(self.sources, batches, noises, strict=True)
+                seen = self._joined([s.seen_held_out(b["x"], noise) for s, b, noise in triples])
+            weight = self._weights(batches, [1 / len(s.valid) for s in self.sources])
+            total = total + (self._losses(seen, x) * weight).double().sum(1)
+        return total
+
+    def _losses(self, seen, x):
+        """Return the loss of each row of each net, some rows at a time."""
+        n_rows = max(1, _EVALUATED_ROWS // len(self.nets))
+        parts = zip(seen.split(n_rows, 1), x.split(n_rows, 1), strict=True)
+        return torch.cat([self.gradient.losses(*part) for part in parts], 1)
+
+    # -- from sources to nets --------------------------------------------------------------------
+
+    def _rows(self, batches):
+        return self._joined([s.each(b["x"]) for s, b in zip(self.sources, batches, strict=True)])
+
+    def _weights(self, batches, factors):
+        """Return how much each row of each net counts, times a factor of its source."""
+        triples = zip(self.sources, batches, factors, strict=True)
+        return self._joined([s.each(row_counts(batch) * factor) for s, batch, factor in triples])
+
+    def _joined(self, parts):
+        """Return what sources have for each of their nets in the order of the nets.
+
+        Parts that have fewer rows than the longest one end in zeros.
+        """
+        longest = max(part.shape[1] for part in parts)
+        for i, part in enumerate(parts):
+            if part.shape[1] < longest:
+                parts[i] = part.new_zeros(part.shape[0], longest, *part.shape[2:])
+                parts[i][:, : part.shape[1]] = part
+        return torch.cat(parts).index_select(0, self.order)
+
+    def _of_nets(self, values):
+        """Return numbers of the sources as those of their nets."""
+        counts = torch.tensor([len(source.members) for source in self.sources])
+        values = torch.tensor(values, dtype=torch.float64).repeat_interleave(counts, 0)
+        return values.to(self.order.device).index_select(0, self.order)
+
+
+def _grouped(members, key):
+    groups = defaultdict(list)
+    for member in members:
+        groups[key(member)].append(member)
+    return list(groups.values())
 
 
 def _gradient_of_all(first, vectors, gradients):
     """Return the gradient of all nets, which are laid out as the first one, at once."""
-    one, origin = first.gradient_, first.flat_.vectors[0].storage_offset()
+    one = known_gradient(first.module_, first.criterion_)
+    origin = first.flat_.vectors[0].storage_offset()
 
     def weight(own):
         start, size = own.value.storage_offset() - origin, own.value.numel()
@@ -91,78 +360,3 @@ def _gradient_of_all(first, vectors, gradients):
 
     E, D = (weight(one.E), weight(one.D)) if one.linear else (None, None)
     return DenseGradient(one.module, one.criterion, layers(one.f), layers(one.g), E, D)
-
-
-def _losses(stack, nets, batches):
-    """Return the loss of each net's batch, and leave the gradients with the nets."""
-    sizes = [len(batch["x"]) for batch in batches]
-    targets = _stacked([_target(batch) for batch in batches], sizes)
-    seen = [net.seen_in_training(batch["x"]) for net, batch in zip(nets, batches, strict=True)]
-    same = all(x is _target(batch) for x, batch in zip(seen, batches, strict=True))
-    seen = targets if same else _stacked(seen, sizes)
-    weight, trim = None, nets[0].settings.trim
-    if len(set(sizes)) > 1 or any("sample_weight" in batch for batch in batches):
-        # The mean over rows is that over as many as the longest batch has.
-        weight = _stacked(
-            [
-                batch.get("sample_weight", targets.new_ones(size)) * (max(sizes) / size)
-                for batch, size in zip(batches, sizes, strict=True)
-            ],
-            sizes,
-        )
-
-    def influence(losses):
-        if len(set(sizes)) == 1:
-            return _influence(losses, weight, trim)
-        # Rows that only fill up a batch are not to be ranked.
-        parts = zip(losses, weight, sizes, strict=True)
-        return _stacked([_influence(loss[:n], own[:n], trim) for loss, own, n in parts], sizes)
-
-    return stack(seen, targets, weight, influence if trim else None)[0].tolist()
-
-
-def _stacked(parts, sizes):
-    """Return tensors as one, with zeros at the ends of those that are shorter than the longest."""
-    if len(set(sizes)) == 1:
-        return torch.stack(parts)
-    out = parts[0].new_zeros(len(parts), max(sizes), *parts[0].shape[1:])
-    for own, part in zip(out, parts, strict=True):
-        own[: len(part)] = part
-    return out
-
-
-def _training(net, rows):
-    """Train as skorch's ``partial_fit`` does, but yield each batch and be sent its loss.
-
-    Who sends it has left the gradient with the net.
-    """
-    net.module_.training_codes = None
-    net.notify("on_train_begin", X=rows, y=None)
-    try:
-        train, valid = net.get_split_datasets(rows)
-        about = {"dataset_train": train, "dataset_valid": valid}
-        batches = net.get_iterator(train, training=True)
-        held_out = None if valid is None else net.get_iterator(valid)
-        for _ in range(net.max_epochs):
-            net.notify("on_epoch_begin", **about)
-            net.begin_epoch(True)
-            for batch in batches:
-                net.notify("on_batch_begin", batch=batch, training=True)
-                loss = yield batch[0]
-                net.take_step()
-                net.history.record_batch("train_loss", loss)
-                net.history.record_batch("train_batch_size", len(batch[0]["x"]))
-                net.notify("on_batch_end", batch=batch, training=True, loss=loss)
-            net.history.record("train_batch_count", len(batches))
-            net.end_epoch(True, "train")
-            net.run_single_epoch(held_out, False, "valid", net.validation_step)
-            try:
-                net.notify("on_epoch_end", **about)
-            except KeyboardInterrupt:
-                # So a callback ends the training of this net.
-                break
-    except KeyboardInterrupt:
-        net.drop_unfinished_epoch()
-        net.notify("on_train_end", X=rows, y=None)
-        raise
-    net.notify("on_train_end", X=rows, y=None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from sklearn import base
 from sklearn.decomposition._pca import _infer_dimension
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -77,6 +78,7 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_infer_dimension",
+    "_safe_indexing",
     "as_output",
     "available_if",
     "validate_data",
