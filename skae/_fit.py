@@ -24,21 +24,19 @@ from ._model.start import Variances, draw_seed, row_count, start
 from ._model.stream import Stream, follow, move_linear_paths, start_again
 from ._training.callbacks import (
     BestEpoch,
-    EpochLog,
     GrowingAverage,
     LearningRate,
     NoiseLevel,
     Patience,
     Progress,
-    ProgressReport,
     WeightAverage,
     is_gain,
-    logger,
     measure_error,
 )
 from ._training.checkpoint import Checkpoint
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
+from ._training.reports import EpochLog, ProgressReport, logger
 from ._training.together import are_alike, can_be_stacked, train_together
 from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
 from ._utils.sklearn import Interval, StrOptions

@@ -147,7 +147,7 @@ class BatchedGridSearchCV(GridSearchCV):
         if search.n_batched_:
             _add_fit_times(search.cv_results_, seconds.reshape(-1, search.n_splits_))
         names = self.get_params(deep=False)
-        vars(self).update({key: v for key, v in vars(search).items() if key not in names})
+        self.__dict__.update({key: v for key, v in vars(search).items() if key not in names})
         return self
 
     def _train(self, X, y, splits):

@@ -5,20 +5,15 @@ epoch, to the beginning of the next epoch: a loss, a checkpoint and a score are 
 weights, those that may be kept.
 """
 
-import logging
 import math
-import sys
 import time
 
 import torch
 from scipy import stats
 from skorch.callbacks import Callback, EarlyStopping
-from tqdm import tqdm
 
 from .._data.rows import n_batches
 from .._utils.stored import Stored
-
-logger = logging.getLogger("skae")
 
 # Weights averaged over some fifty steps do better on unseen rows than the last ones, at any rate.
 _DECAY = 0.98
@@ -341,39 +336,6 @@ class Patience(Stored, EarlyStopping):
     def _calc_new_threshold(self, score):
         # The losses of a user's own may be negative.
         return score - self.threshold * abs(score)
-
-
-class ProgressReport(Stored, Callback):
-    """Show a progress bar (``verbose=1``) or print a line an epoch (above)."""
-
-    def on_train_begin(self, net, **kwargs):
-        self.bar_ = None
-        if net.verbose == 1:
-            self.bar_ = tqdm(total=net.max_epochs, unit="epoch", file=sys.stderr)
-
-    def on_epoch_end(self, net, **kwargs):
-        row = net.history[-1]
-        names = ("train_loss", "valid_loss")
-        losses = {key: f"{row[key]:.4g}" for key in names if key in row}
-        if self.bar_ is not None:
-            self.bar_.set_postfix(losses, refresh=False)
-            self.bar_.update()
-        elif net.verbose > 1:
-            text = ", ".join(f"{key} {value}" for key, value in losses.items())
-            print(f"epoch {row['epoch']}/{net.max_epochs}: {text}")
-
-    def on_train_end(self, net, **kwargs):
-        if self.bar_ is not None:
-            self.bar_.close()
-
-
-class EpochLog(Callback):
-    """Log a line for each epoch."""
-
-    def on_epoch_end(self, net, **kwargs):
-        row = net.history[-1]
-        losses = [f"{key} {row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row]
-        logger.debug("epoch %d of %d: %s", row["epoch"], net.max_epochs, ", ".join(losses))
 
 
 def is_gain(start, best):

@@ -13,7 +13,7 @@ import torch
 from skorch.callbacks import Callback
 
 from .._version import __version__
-from .callbacks import logger
+from .reports import logger
 
 # A file is written after an epoch once this many times the time that the last writing took is over.
 _RARELY = 20

@@ -1,0 +1,44 @@
+"""What a training tells of itself while it runs: a bar, lines, a log."""
+
+import logging
+import sys
+
+from skorch.callbacks import Callback
+from tqdm import tqdm
+
+from .._utils.stored import Stored
+
+logger = logging.getLogger("skae")
+
+
+class ProgressReport(Stored, Callback):
+    """Show a progress bar (``verbose=1``) or print a line an epoch (above)."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar_ = None
+        if net.verbose == 1:
+            self.bar_ = tqdm(total=net.max_epochs, unit="epoch", file=sys.stderr)
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        names = ("train_loss", "valid_loss")
+        losses = {key: f"{row[key]:.4g}" for key in names if key in row}
+        if self.bar_ is not None:
+            self.bar_.set_postfix(losses, refresh=False)
+            self.bar_.update()
+        elif net.verbose > 1:
+            text = ", ".join(f"{key} {value}" for key, value in losses.items())
+            print(f"epoch {row['epoch']}/{net.max_epochs}: {text}")
+
+    def on_train_end(self, net, **kwargs):
+        if self.bar_ is not None:
+            self.bar_.close()
+
+
+class EpochLog(Stored, Callback):
+    """Log a line for each epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        losses = [f"{key} {row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row]
+        logger.debug("epoch %d of %d: %s", row["epoch"], net.max_epochs, ", ".join(losses))
