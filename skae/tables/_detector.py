@@ -85,7 +85,7 @@ class TableAnomalyDetector(OutlierMixin, BaseEstimator):
     >>> int(detector.predict(table)[0])
     -1
     >>> detector.explain(table[:1], details=True).loc[0, ["column", "value", "expected"]].tolist()
-    ['species', 'virginica', 'versicolor or setosa']
+    ['species', 'virginica', 'setosa']
     """
 
     _parameter_constraints: dict = {
