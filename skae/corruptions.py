@@ -143,6 +143,9 @@ class Masking(Corruption, name="masking", also=("dropout", "mask")):
         The fraction of the entries that is masked.
     fill : "mean" or float, default="mean"
         The value of masked entries: the mean of the feature, or a number in the units of X.
+    groups : list of list of int or None, default=None
+        Features that are masked together, such as the indicators of a category; each feature is in
+        one group. None masks each by itself.
 
     References
     ----------
@@ -160,13 +163,29 @@ class Masking(Corruption, name="masking", also=("dropout", "mask")):
     _parameter_constraints: dict = {
         "fraction": [Interval(Real, 0, 1, closed="neither")],
         "fill": [StrOptions({"mean"}), Real],
+        "groups": [list, None],
     }
 
-    def __init__(self, fraction: float = 0.3, fill: float | str = "mean"):
+    def __init__(
+        self, fraction: float = 0.3, fill: float | str = "mean", groups: list | None = None
+    ):
         self.fraction = fraction
         self.fill = fill
+        self.groups = groups
 
     def fit(self, n_features, extremes, standardize):
+        groups = [[j] for j in range(n_features)] if self.groups is None else self.groups
+        columns = [j for group in groups for j in group]
+        if sorted(columns) != [*range(n_features)]:
+            raise ValueError(
+                "The 'groups' parameter of Masking must hold each of the "
+                f"{n_features} features of X once, got {self.groups!r}."
+            )
+        # The group of each feature; None where each is its own.
+        self.group_ = None
+        if self.groups is not None:
+            self.group_ = np.empty(n_features, dtype=int)
+            self.group_[columns] = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
         self.fill_ = np.zeros(n_features)
         if self.fill != "mean":
             with np.errstate(over="ignore"):
@@ -179,6 +198,8 @@ class Masking(Corruption, name="masking", also=("dropout", "mask")):
 
     def corrupt(self, x, error, generator):
         mask = _uniform(x, generator) < self.fraction
+        if self.group_ is not None:
+            mask = mask[:, torch.as_tensor(self.group_, device=x.device)]
         return torch.where(mask, _as_tensor_like(self.fill_, x), x)
 
 

@@ -131,3 +131,25 @@ def test_denoising_is_judged_on_corrupted_rows(digits):
     plain = AutoencoderTransformer(3, corruption=None, max_iter=2, random_state=0)
     start, clean = (m.fit(digits).history_[0]["valid_loss"] for m in (model, plain))
     assert start > 1.2 * clean
+
+
+def test_features_of_a_group_are_masked_together():
+    groups = [[0, 3], [1], [2, 4]]
+    masking = Masking(0.3, groups=groups)
+    masking.fit(5, None, None)
+    x = torch.ones(20000, 5)
+    seen = masking.corrupt(x, 0.0, torch.Generator().manual_seed(0)).numpy()
+    masked = np.column_stack([seen[:, group[0]] == 0 for group in groups])
+    for group, own in zip(groups, masked.T, strict=True):
+        assert_array_equal(seen[:, group] == 0, own[:, None].repeat(len(group), 1))
+    assert_allclose(masked.mean(0), 0.3, atol=0.02)
+    assert_allclose(np.corrcoef(masked.T), np.eye(3), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "groups", [[[0, 1], [3]], [[0, 1], [1, 2, 3]], [[0, 1, 2, 3, 4]]], ids=["few", "twice", "many"]
+)
+def test_groups_hold_each_feature_once(groups, iris):
+    model = AutoencoderTransformer(2, corruption=Masking(groups=groups), max_iter=1)
+    with pytest.raises(ValueError, match="'groups' parameter of Masking must hold each of the 4"):
+        model.fit(iris)

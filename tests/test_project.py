@@ -83,7 +83,7 @@ def test_some_rooms_use_no_private_ones(name):
 # A class with its parameters and docstrings is one idea. The others are one fit, one net, and all
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
-    "_detector.py": 830,
+    "_detector.py": 835,
     "_fit.py": 750,
     "_training/fast.py": 410,
     "_training/net.py": 530,

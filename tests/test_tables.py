@@ -480,6 +480,32 @@ def test_details_tell_values_and_what_was_expected(split, detector):
     assert np.mean([t in e for t, e in zip(true, swapped["expected"], strict=True)]) > 0.5
 
 
+def test_a_cell_is_judged_by_the_others_alone(split, detector):
+    """What is expected of a column does not depend on its own value."""
+    frame = split[1][:30]
+    other = frame.assign(total=frame["total"] + 40, kind=np.roll(frame["kind"], 1))
+    for name in ("total", "kind"):
+        changed = frame.assign(**{name: other[name]})
+        expected = []
+        for table in (frame, changed):
+            details = detector.explain(table, details=True)
+            own = details[details["column"] == name].set_index("row")
+            expected.append(own.loc[frame.index, "expected"].tolist())
+        assert expected[0] == expected[1]
+
+
+def test_a_value_that_was_never_seen_is_odd_and_a_missing_one_is_not(split, detector):
+    frame = split[1][:50]
+    plain = detector.score_samples(frame)
+    unseen = frame.assign(kind="shoes")
+    assert (detector.score_samples(unseen) < plain).mean() > 0.95
+    assert (detector.explain(unseen).idxmin(axis=1) == "kind").mean() > 0.8
+    gaps = frame.assign(kind=None, price=np.nan)
+    assert_allclose(detector.explain(gaps)[["kind", "price"]], 0, atol=1e-9)
+    empty = frame.mask(np.ones(frame.shape, dtype=bool))
+    assert_allclose(detector.score_samples(empty), 0, atol=1e-9)
+
+
 def test_new_rows_are_flagged_as_often_as_promised(detector):
     new = shop(3000, seed=5)
     error = np.sqrt(0.05 * 0.95 * (1 / 400 + 1 / 3000))

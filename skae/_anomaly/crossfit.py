@@ -15,6 +15,7 @@ from ..scorings import Residuals, Scoring
 from .attribution import integrated_gradients, spread
 from .calibration import narrowing
 from .folds import Folds
+from .hiding import Hiding
 
 # Rows that are scored at once, which then stay in the cache.
 _BLOCK_ROWS = 1024
@@ -81,6 +82,9 @@ class CrossFit(Stored):
     def fit_scorings(self, rows, weight, scoring):
         """Fit a scoring to what each net makes of the rows of its fold.
 
+        One that hides features learns from the other rows, because it is to say how far those are
+        from what the net expects of them.
+
         Returns the distances of the rows, where it is known how they compare with those of others.
         """
         folds = self.folds.find(rows)
@@ -88,12 +92,12 @@ class CrossFit(Stored):
         self.deviations = [None] * len(self.fits)
 
         def fit(fold):
-            own = np.flatnonzero(folds == fold)
+            own = np.flatnonzero((folds == fold) == (self.scorings[fold].hidden is None))
             if len(own) < 2:
                 # A single row has no spread.
                 own = np.arange(len(folds))
             own = own[:: 1 + len(own) * rows.shape[1] // _MOST_ENTRIES]
-            some, model = rows[own], self.fits[fold].model
+            some, model = rows[own], self._model(fold)
             parts = [_residuals(model, _dense(some, part)) for part in _blocks(some)]
             names = ("code", "residual", "loss", "row")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
@@ -128,12 +132,17 @@ class CrossFit(Stored):
 
         def score(part):
             rows = _dense(X, part)
-            for line, fit, scoring in zip(out, self.fits, self.scorings, strict=True):
-                line[part] = _distance(scoring, _residuals(fit.model, rows)).numpy()
+            for fold, (line, scoring) in enumerate(zip(out, self.scorings, strict=True)):
+                line[part] = _distance(scoring, _residuals(self._model(fold), rows)).numpy()
 
         work = sum(map(_work, self.fits, self.scorings))
         map_blocks(score, _blocks(X), X.shape[0] * work)
         return out
+
+    def _model(self, fold):
+        """Return a net as its scoring wants it."""
+        model, hidden = self.fits[fold].model, self.scorings[fold].hidden
+        return model if hidden is None else Hiding(model, hidden)
 
     def _combined(self, by_net, folds):
         total = np.zeros(len(folds))
@@ -154,11 +163,11 @@ class CrossFit(Stored):
         folds = self.folds.find(X)
         total = np.zeros(X.shape)
         with limit_threads(1):
-            for fold, (fit, scoring) in enumerate(zip(self.fits, self.scorings, strict=True)):
-                weight = self._weight(fold, folds)
+            for fold, scoring in enumerate(self.scorings):
+                weight, model = self._weight(fold, folds), self._model(fold)
                 for part in _blocks(X):
                     rows = _dense(X, part)
-                    found = _contributions(fit.model, scoring, rows, self.baselines[fold])
+                    found = _contributions(model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
                     total[part] += weight[part, None] * entries
@@ -174,7 +183,7 @@ class CrossFit(Stored):
         expected, typical = np.zeros(X.shape), np.zeros(X.shape)
         for fold, (fit, deviation) in enumerate(zip(self.fits, self.deviations, strict=True)):
             weight = self._weight(fold, folds)[:, None]
-            expected += weight * fit.model.reconstruct(X)
+            expected += weight * self._model(fold).reconstruct(X)
             if fit.model.loss.preparation.is_identity:
                 typical += weight * deviation
         return expected, typical
@@ -204,7 +213,8 @@ def _work(fit, scoring):
     """Return about how many multiply-adds it takes to score a row."""
     parts = [vars(part).values() for part in getattr(scoring, "scorings_", [scoring])]
     arrays = [value for values in parts for value in values if isinstance(value, np.ndarray)]
-    return fit.model.n_weights + sum(array.size for array in arrays)
+    n_passes = 1 if scoring.hidden is None else len(scoring.hidden)
+    return n_passes * fit.model.n_weights + sum(array.size for array in arrays)
 
 
 def _blocks(X):
@@ -231,6 +241,12 @@ def _distance(scoring, residuals):
 
 
 def _contributions(model, scoring, rows, baseline):
+    if scoring.hidden is not None:
+        residuals = _residuals(model, rows)
+        parts = np.zeros(rows.shape)
+        for group, own in zip(scoring.hidden, scoring.by_group(residuals).numpy().T, strict=True):
+            parts[:, group] = own[:, None] / len(group)
+        return torch.from_numpy(spread(_distance(scoring, residuals).numpy(), parts))
     x = _standardized(model, rows)
     missing = torch.isnan(x)
     x = model.module.complete(x)

@@ -19,7 +19,8 @@ class Residuals:
         The rows, centred and divided by one scale for all features, minus their reconstructions.
         The residual of a missing entry is zero.
     loss : Tensor of shape (n,)
-        The reconstruction losses.
+        The reconstruction losses; of shape (n, n_groups) for a scoring that hides groups of
+        features, NaN where none of a group is observed.
     row : Tensor of shape (n, n_features)
         The rows themselves, centred and divided by one scale. A missing entry is what the net
         fills in.
@@ -46,7 +47,16 @@ class Scoring(Strategy):
 
     A subclass defines `distance`, and `fit` if it learns something from the training rows, as NumPy
     arrays and plain numbers in attributes that end in an underscore.
+
+    Attributes
+    ----------
+    hidden : list of list of int or None, default=None
+        Groups of features that are hidden from the net in turn, which then reconstructs each group
+        from all others: residuals are those, and losses have a column for each group. None: the net
+        sees whole rows.
     """
+
+    hidden = None
 
     def fit(self, residuals, weight):
         """Learn what the distances of rows are measured from.
@@ -71,6 +81,21 @@ class Scoring(Strategy):
         -------
         distance : Tensor of shape (n,)
             Larger values are more unusual. Differentiable with respect to `residuals`.
+        """
+        raise NotImplementedError
+
+    def by_group(self, residuals):
+        """Return how unusual each hidden group of features is, for a scoring that hides groups.
+
+        Parameters
+        ----------
+        residuals : Residuals
+            Codes, residuals and losses of any rows, in float64.
+
+        Returns
+        -------
+        parts : Tensor of shape (n, n_groups)
+            Not negative. `distance` is attributed to the groups in proportion.
         """
         raise NotImplementedError
 

@@ -1,5 +1,6 @@
 """The anomaly detector of tables."""
 
+import math
 from numbers import Real
 from typing import Any, Self
 
@@ -10,16 +11,24 @@ from sklearn.utils.validation import check_is_fitted
 from .. import AutoencoderAnomalyDetector
 from .._utils.sklearn import BaseEstimator, Interval, Options, OutlierMixin, StrOptions
 from .._utils.stored import VersionedMixin
+from ..corruptions import Masking
+from ..losses import Mixed
 from ._base import names_of
 from ._encoder import TableEncoder
 from ._frames import import_pandas, library_of, table_tags, to_pandas
+from ._odd_cell import OddCell
+
+# What a net needs to learn each column from the others: it sees a part of the rows, with as large a
+# part of the columns masked, for so many steps.
+_N_FOLDS, _MASKED = 2, 0.2
+_BATCH_SIZE, _STEPS, _MOST_EPOCHS = 128, 480, 120
 
 
 class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     """Anomaly detection in tables: which rows are odd, and which of their columns.
 
-    `TableEncoder` encodes the table and `skae.AutoencoderAnomalyDetector` scores its rows. Missing
-    entries are no anomaly.
+    `TableEncoder` encodes the table and `skae.AutoencoderAnomalyDetector` scores its rows: a row is
+    odd if one of its cells is unlikely given the others. Missing entries are no anomaly.
 
     Read more in the :doc:`page on tables </tables>`.
 
@@ -31,8 +40,9 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     encoder : TableEncoder or None, default=None
         What encodes the table. None is one with default parameters.
     detector : AutoencoderAnomalyDetector or None, default=None
-        The detector, whose ``contamination`` is set here. None is one with default parameters, but
-        for ``n_components``, which is half the number of the encoded columns of the table.
+        The detector, whose ``contamination`` is set here. None is one whose nets see rows with a
+        fifth of their columns masked, and then each column of a row hidden in turn, as the Notes
+        say.
     random_state : int, RandomState instance or None, default=None
         Seed of the detector; None leaves the detector's own.
 
@@ -53,6 +63,19 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     --------
     TableAutoencoder : Codes, reconstructions and imputation of a table.
 
+    Notes
+    -----
+    The score says how likely it is that one of a row's cells holds a random value: for each column
+    the probability of its value among all others, where any category is as likely as another and
+    numbers are within four standard deviations, is divided by its probability given the other
+    columns, and the logarithm of one plus the sum of these ratios is the score, with a minus.
+    `explain` gives each column its ratio's share of it.
+
+    The probabilities given the others are those of nets that reconstruct a column while it is
+    hidden. Each net learns from half of the training rows, of which it sees four fifths of the
+    cells, and has a code as wide as the table has encoded columns, as what it sees is masked. To
+    score a row takes as many passes as there are columns.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -64,7 +87,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     >>> int(detector.predict(table)[0])
     -1
     >>> detector.explain(table[:1], details=True).loc[0, ["column", "value", "expected"]].tolist()
-    ['species', 'virginica', 'versicolor or setosa']
+    ['species', 'virginica', 'setosa']
     """
 
     encoder_: TableEncoder
@@ -118,14 +141,12 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         """
         self._validate_params()
         encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
-        if self.detector is None:
-            own = AutoencoderAnomalyDetector(max(1, len(encoder.columns_) // 2))
-        else:
-            own = clone(self.detector)
+        encoded = encoder.transform(X)
+        own = _default(encoder, len(encoded)) if self.detector is None else clone(self.detector)
         own.set_params(contamination=self.contamination)
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
-        own.fit(encoder.transform(X))
+        own.fit(encoded)
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(
             names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_
@@ -274,6 +295,23 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         return table_tags(super().__sklearn_tags__())
+
+
+def _default(encoder, n_rows):
+    """Return a detector that learns to tell each column from the others."""
+    parts = [(column, [*range(part.start, part.stop)]) for _, column, part in encoder._parts()]
+    columns = [numbers for _, numbers in parts]
+    steps_an_epoch = math.ceil(n_rows / _N_FOLDS / _BATCH_SIZE)
+    return AutoencoderAnomalyDetector(
+        len(columns),
+        scoring=OddCell(columns, [c.loss != "squared_error" for c, _ in parts]),
+        n_folds=_N_FOLDS,
+        corruption=Masking(_MASKED, groups=columns),
+        loss=Mixed(encoder.blocks_),
+        trim=0.0,
+        batch_size=_BATCH_SIZE,
+        max_iter=min(_MOST_EPOCHS, math.ceil(_STEPS / steps_an_epoch)),
+    )
 
 
 def _stack(columns):
