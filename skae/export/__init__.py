@@ -4,5 +4,6 @@ It needs ``pip install 'skae[export]'``.
 """
 
 from ._onnx import to_onnx
+from ._skl2onnx import register_skl2onnx
 
-__all__ = ["to_onnx"]
+__all__ = ["register_skl2onnx", "to_onnx"]

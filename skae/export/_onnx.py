@@ -112,9 +112,6 @@ def as_model(estimator, outputs, dtype="float32", opset=OLDEST_OPSET):
         raise ImportError(
             "skae.export needs onnx: install it with pip install 'skae[export]'."
         ) from None
-    # they register what they translate
-    from . import _axes, _entries, _layers  # noqa: F401
-    from ._graph import to_model
 
     check_is_fitted(estimator)
     if dtype not in ("float32", "float64"):
@@ -127,19 +124,31 @@ def as_model(estimator, outputs, dtype="float32", opset=OLDEST_OPSET):
         )
     dtype = getattr(torch, dtype)
     x = torch.zeros(_TRACED_ROWS, estimator.n_features_in_, dtype=dtype)
-    producer = f"skae {__version__}"
     module = _module(estimator, outputs, dtype)
     with warnings.catch_warnings():
         # of torch's own code
         warnings.simplefilter("ignore")
         try:
-            with taking_rows():
-                return to_model(module, x, "X", outputs, int(opset), producer)
+            return _translated(module, x, outputs, int(opset))
         except NotImplementedError as error:
             raise ValueError(
                 f"{type(estimator).__name__} cannot be exported: there is no translation of the "
                 f"torch operator {error}."
             ) from error
+
+
+def _translated(module, x, outputs, opset):
+    # they register what they translate
+    from . import _axes, _entries, _layers  # noqa: F401
+    from ._graph import to_model
+
+    producer = f"skae {__version__}"
+    try:
+        with taking_rows():
+            return to_model(module, x, "X", outputs, opset, producer)
+    except RuntimeError:
+        # Some layers of a user's own cannot be traced for rows whose number is not known.
+        return to_model(module, x, "X", outputs, opset, producer)
 
 
 def _module(estimator, outputs, dtype):
