@@ -22,6 +22,7 @@ _MODULES = {
     "compare",
     "corruptions",
     "drift",
+    "export",
     "losses",
     "metrics",
     "optimizers",

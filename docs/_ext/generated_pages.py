@@ -66,6 +66,7 @@ def strategy_tables(folder):
 API = {
     "Estimators": ["skae"],
     "Drift": ["skae.drift"],
+    "Export": ["skae.export"],
     "Comparison, metrics, plots and tables": [
         "skae.compare",
         "skae.metrics",
