@@ -194,9 +194,9 @@ def test_errors_name_what_is_wrong(rows, tmp_path):
     model = transformer(max_iter=0).fit(X)
     with pytest.raises(NotFittedError):
         to_onnx(transformer(), path)
-    with pytest.raises(TypeError, match="takes an AutoencoderTransformer or .* got PCA"):
+    with pytest.raises(TypeError, match=r"takes an AutoencoderTransformer or .* got PCA"):
         to_onnx(PCA(), path)
-    with pytest.raises(ValueError, match="'output' parameter .* AutoencoderTransformer, got 'sc"):
+    with pytest.raises(ValueError, match=r"'output' parameter .* AutoencoderTransformer, got 'sc"):
         to_onnx(model, path, "score")
     with pytest.raises(ValueError, match="'opset' parameter must be an int from 18"):
         to_onnx(model, path, opset=9)
@@ -230,7 +230,7 @@ def test_what_cannot_go_says_so(rows, tmp_path):
         to_onnx(model, path)
     pair = nn.Sequential(Odd(), nn.Linear(4, 2)), nn.Linear(2, 4)
     model = transformer(architecture=pair, max_iter=0).fit(X)
-    with pytest.raises(ValueError, match="no translation of the torch operator aten.special_i0"):
+    with pytest.raises(ValueError, match=r"no translation of the torch operator aten\.special_i0"):
         to_onnx(model, path)
 
 

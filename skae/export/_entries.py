@@ -10,6 +10,8 @@ from ._graph import Value, translates
 
 # The degree of a polynomial for the error function, which onnxruntime lacks in float64.
 _DEGREE = 24
+# What torch's selu multiplies by.
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 @translates(
@@ -55,7 +57,6 @@ for _kind, _names in {
     "Neg": ["neg"],
     "Reciprocal": ["reciprocal"],
     "Relu": ["relu"],
-    "Selu": ["selu"],
     "Sigmoid": ["sigmoid"],
     "Sign": ["sign"],
     "Sqrt": ["sqrt"],
@@ -92,7 +93,17 @@ def _silu(graph, node, x):
 
 @translates("aten.leaky_relu.default")
 def _leaky_relu(graph, node, x, slope=0.01):
-    return graph.op("LeakyRelu", x, alpha=float(slope))
+    # ONNX's own layers hold such numbers in float32
+    return graph.op("Max", x, graph.op("Mul", x, graph.as_type(slope, x.dtype)))
+
+
+@translates("aten.selu.default")
+def _selu(graph, node, x):
+    zero = graph.as_type(0, x.dtype)
+    below = graph.op("Elu", graph.op("Min", x, zero))
+    below = graph.op("Mul", below, graph.as_type(_SELU_ALPHA, x.dtype))
+    both = graph.op("Add", graph.op("Max", x, zero), below)
+    return graph.op("Mul", both, graph.as_type(_SELU_SCALE, x.dtype))
 
 
 @translates("aten.elu.default")
