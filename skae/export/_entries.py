@@ -88,9 +88,7 @@ def _log1p(graph, node, x):
 
 @translates("aten.silu.default")
 def _silu(graph, node, x):
-    # Not by Sigmoid: onnxruntime 1.20 fuses that to a layer which it has in float32 only.
-    decay = graph.op("Exp", graph.op("Neg", x))
-    return graph.op("Div", x, graph.op("Add", decay, graph.as_type(1, x.dtype)))
+    return graph.op("Mul", x, graph.op("Sigmoid", x))
 
 
 @translates("aten.leaky_relu.default")
