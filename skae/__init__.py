@@ -22,6 +22,7 @@ _MODULES = {
     "compare",
     "corruptions",
     "drift",
+    "export",
     "io",
     "losses",
     "metrics",

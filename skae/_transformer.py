@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import metrics
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
-from ._model.autoencoder import Decoder, Encoder
+from ._model.modules import Decoder, Encoder
 from ._training.checkpoint import check_checkpoint, remove_checkpoints
 from ._training.tasks import EpochTasks
 from ._utils.registry import declared, suggesting

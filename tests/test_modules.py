@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from skae import AutoencoderTransformer
-from skae.losses import LOSSES
+from skae.losses import LOSSES, Huber, Preparation
 
 
 @pytest.mark.parametrize("whiten", [False, True])
@@ -52,8 +52,28 @@ def test_the_modules_are_copies(iris):
     assert_allclose(model.transform(iris), before, rtol=0)
 
 
+class Doubled(Preparation):
+    def transform(self, X):
+        return 2 * X, None
+
+
+class HuberOfDoubled(Huber):
+    preparation = Doubled()
+
+
 def test_rows_prepared_in_numpy_have_no_gradient(digits):
-    model = AutoencoderTransformer(2, loss="multinomial", max_iter=0).fit(digits)
+    model = AutoencoderTransformer(2, loss=HuberOfDoubled(), max_iter=0).fit(digits)
+    x = torch.tensor(digits)
+    assert_allclose(model.encoder_(x).detach(), model.transform(digits), rtol=1e-9, atol=1e-9)
     with pytest.raises(ValueError, match="no gradient by these rows"):
-        model.encoder_(torch.tensor(digits, requires_grad=True))
+        model.encoder_(x.requires_grad_())
     assert not hasattr(AutoencoderTransformer(), "encoder_")
+
+
+def test_rows_prepared_as_shares_have_a_gradient(digits):
+    model = AutoencoderTransformer(2, loss="multinomial", max_iter=0).fit(digits)
+    x = torch.tensor(digits[:3], requires_grad=True)
+    (slope,) = torch.autograd.grad(model.encoder_(x).sum(), x)
+    # shares do not change with the total
+    assert_allclose((slope * x).sum(1).detach(), 0, atol=1e-12)
+    assert slope.abs().max() > 0

@@ -33,6 +33,7 @@ PUBLIC_MODULES = [
     "skae.compare",
     "skae.corruptions",
     "skae.drift",
+    "skae.export",
     "skae.io",
     "skae.losses",
     "skae.metrics",

@@ -67,6 +67,7 @@ API = {
     "Estimators": ["skae"],
     "Drift": ["skae.drift"],
     "Searches": ["skae.model_selection"],
+    "Export": ["skae.export"],
     "Comparison, metrics, plots and tables": [
         "skae.compare",
         "skae.metrics",

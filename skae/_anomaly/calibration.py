@@ -12,7 +12,7 @@ from .._utils.validation import vstack
 # Rows of a stream that are kept.
 _RECENT = 4096
 # By how much rounding may change a score: relative to it, and in itself.
-_ROUNDING, _SMALLEST = 1e-8, 1e-12
+ROUNDING, SMALLEST = 1e-8, 1e-12
 # How much closer together distances may be taken.
 _LEAST_SLOPE = 0.1
 # The least weight, as a multiple of the largest one.
@@ -52,7 +52,7 @@ class RecentRows(Stored):
 
 
 def _rounding(scores):
-    return _ROUNDING * np.abs(scores) + _SMALLEST
+    return ROUNDING * np.abs(scores) + SMALLEST
 
 
 def proportions(weight):
@@ -139,8 +139,8 @@ class Calibration(Stored):
         They are whole numbers, rounded to the side of fewer anomalies.
         """
         at = np.searchsorted(self.scores, scores + _rounding(scores), side="right")
-        total = int(self.total + _ROUNDING)
-        reached = np.ceil(np.append(0.0, self.reached)[at] - _ROUNDING)
+        total = int(self.total + ROUNDING)
+        reached = np.ceil(np.append(0.0, self.reached)[at] - ROUNDING)
         return np.minimum(reached, total).astype(int), total
 
     def p_values(self, scores, known):

@@ -26,7 +26,7 @@ _MOST_ENTRIES = 2**26
 # The standard deviation of normal residuals, as a multiple of the median of their sizes.
 _NORMAL = 1.4826
 # Standardized entries are clipped here, and distances, with room for sums and squares.
-_LARGEST, _FARTHEST = 1e140, 1e300
+LARGEST, FARTHEST = 1e140, 1e300
 
 
 class CrossFit(Stored):
@@ -228,7 +228,7 @@ def _dense(X, part):
 def _standardized(model, rows):
     """Return rows as the net takes them, but none so large that a distance would overflow."""
     with np.errstate(over="ignore"):
-        return model.standardized(rows).clamp(-_LARGEST, _LARGEST)
+        return model.standardized(rows).clamp(-LARGEST, LARGEST)
 
 
 def _residuals(model, rows):
@@ -237,7 +237,7 @@ def _residuals(model, rows):
 
 
 def _distance(scoring, residuals):
-    return scoring.distance(residuals).nan_to_num(_FARTHEST, _FARTHEST, -_FARTHEST)
+    return scoring.distance(residuals).nan_to_num(FARTHEST, FARTHEST, -FARTHEST)
 
 
 def _contributions(model, scoring, rows, baseline):

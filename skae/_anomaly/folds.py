@@ -13,7 +13,7 @@ _REMEMBERED = 2**16
 # Rows that the features' scales are taken from, more or less.
 _SCALE_ROWS = 4096
 # Numbers in a key, and neighbours on each side that a row is compared with.
-_KEY_WIDTH, _NEIGHBOURS = 4, 4
+KEY_WIDTH, NEIGHBOURS = 4, 4
 # How far the keys of a row and of its copy in float32 may be apart, times the root of the number of
 # features: some six standard deviations of what that rounding makes of a key.
 _TOLERANCE = 2e-7
@@ -45,12 +45,12 @@ class RowKeys(Stored):
         scale = np.minimum(_LARGEST_MEAN * deviation, np.sqrt(square))
         scale[deviation <= _CONSTANT] = 1.0
         self.size, self.mean, self.scale = size, mean, scale
-        self.directions = np.random.default_rng(0).normal(size=(n_features, _KEY_WIDTH))
+        self.directions = np.random.default_rng(0).normal(size=(n_features, KEY_WIDTH))
         self.tolerance = _TOLERANCE * np.sqrt(n_features)
 
     def __call__(self, X):
         """Return the keys of rows, an array of shape (n_samples, n_numbers)."""
-        keys = np.empty((X.shape[0], _KEY_WIDTH))
+        keys = np.empty((X.shape[0], KEY_WIDTH))
 
         def fill(part):
             with np.errstate(over="ignore"):
@@ -73,7 +73,7 @@ class Folds(Stored):
         self.n_folds = n_folds
         self.row_keys = None
         # In the order of the first number of the keys; `call` says in which call a row came last.
-        self.keys = np.empty((0, _KEY_WIDTH))
+        self.keys = np.empty((0, KEY_WIDTH))
         self.folds = np.empty(0, np.int16)
         self.call = np.empty(0, np.int64)
 
@@ -91,7 +91,7 @@ class Folds(Stored):
             return found
         nearest = np.full(len(keys), self.row_keys.tolerance)
         start = np.searchsorted(self.keys[:, 0], keys[:, 0])
-        for step in range(-_NEIGHBOURS, _NEIGHBOURS):
+        for step in range(-NEIGHBOURS, NEIGHBOURS):
             at = (start + step).clip(0, len(self.keys) - 1)
             distance = np.abs(self.keys[at] - keys).max(axis=1)
             closer = distance < nearest

@@ -5,12 +5,12 @@ import dataclasses
 
 import numpy as np
 import torch
-from torch import nn
 
 from .._data.rows import Standardization, cached_blocks, dense_rows
 from .._utils.torch import (
     as_double,
     drawing_from,
+    is_tracing,
     limit_threads,
     map_blocks,
     tangents,
@@ -19,7 +19,7 @@ from .._utils.torch import (
 )
 from .._utils.validation import float_type
 from ..architectures._base import AutoencoderModule, Plan, TrainingCodes
-from ..losses import Likelihood, Preparation
+from ..losses import Likelihood
 from ..penalties import EncodedBatch
 from ..scorings import Residuals
 
@@ -189,7 +189,7 @@ class Autoencoder:
         eta = module.decode(code)
         target = module.target(x)
         residual = x - module.reconstruction(eta)
-        if not missing.any():
+        if not is_tracing() and not missing.any():
             return Residuals(code, residual, self.loss.per_sample(eta, target), x)
         residual = torch.where(missing, 0.0, residual)
         loss = self.loss.per_observed(eta, target.masked_fill(missing, torch.nan))
@@ -317,56 +317,6 @@ class Autoencoder:
         for name in ("codes", "noise", "_components"):
             setattr(model, name, state[name])
         return model
-
-
-class Encoder(nn.Module):
-    """From rows in the units of X to their codes, as ``transform`` returns them."""
-
-    def __init__(self, model, divisor):
-        super().__init__()
-        self.module = copy.deepcopy(model.module)
-        self.preparation = model.loss.preparation
-        self.register_buffer("mean", as_double(model.standardization.mean))
-        self.register_buffer("divisor", as_double(divisor))
-        self.scale, self.rounding = model.scale, model.standardization.rounding
-
-    def forward(self, x):
-        dtype = x.dtype
-        if not self.preparation.is_identity:
-            if x.requires_grad:
-                raise ValueError(
-                    "There is no gradient by these rows: the loss prepares them in NumPy. Pass "
-                    "x.detach()."
-                )
-            x = torch.from_numpy(self.preparation.transform(x.numpy(force=True))[0])
-        x = x.to(self.mean) - self.mean
-        if self.rounding:
-            x = torch.where(x.abs() <= self.rounding, 0.0, x)
-        x = x / self.scale
-        if not self.module.padded:
-            # what is filled in is a constant to the gradient
-            x = torch.where(x.isnan(), self.module.complete(x.detach()), x)
-        return (self.module.encode(x) * (self.scale / self.divisor)).to(dtype)
-
-
-class Decoder(nn.Module):
-    """From codes to reconstructions in the units of X, as ``inverse_transform`` returns them."""
-
-    def __init__(self, model, factor):
-        super().__init__()
-        self.module = copy.deepcopy(model.module)
-        self.loss = model.loss
-        self.register_buffer("mean", as_double(model.standardization.mean))
-        self.register_buffer("factor", as_double(factor))
-        self.scale = model.scale
-
-    def forward(self, z):
-        eta = self.module.decode(z.to(self.mean) * (self.factor / self.scale))
-        mu = eta * self.scale + self.mean if self.loss.identity else self.loss.link(eta)
-        preparation = self.loss.preparation
-        if type(preparation).inverse_transform is not Preparation.inverse_transform:
-            mu = torch.from_numpy(preparation.inverse_transform(mu.numpy(force=True))).to(mu)
-        return mu.to(z.dtype)
 
 
 def _thinned(values, n_rows, n_features):

@@ -326,6 +326,40 @@ def _exchanged(generator, device=None):
 # -- the compiler --------------------------------------------------------------------------------
 
 
+# Whether what is traced may take some of the rows, whose number no operator may then depend on.
+_taking = contextvars.ContextVar("taking", default=False)
+
+
+def is_tracing():
+    """Return whether torch records the operators, for a compiler or an export.
+
+    What is done for some rows alone, or only if there are such rows, must then be written for any.
+    """
+    return torch.compiler.is_compiling()
+
+
+@contextmanager
+def taking_rows():
+    """Let what is traced take rows, as it does otherwise, rather than compute with all of them."""
+    token = _taking.set(True)
+    try:
+        yield
+    finally:
+        _taking.reset(token)
+
+
+def take_rows(x, mask):
+    """Return the rows under a mask; while tracing all rows, of which the others are not used."""
+    return x if is_tracing() and not _taking.get() else x[mask]
+
+
+def put_rows(x, mask, rows):
+    """Return x with other rows under a mask, as `take_rows` takes them."""
+    if is_tracing() and not _taking.get():
+        return torch.where(mask[:, None], rows, x)
+    return x.index_put((mask,), rows)
+
+
 def without_compiler(optimizer):
     """Return a subclass of a torch optimizer that does not import torch's compiler.
 

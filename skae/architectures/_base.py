@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from .._utils.registry import Strategy
-from .._utils.torch import as_double
+from .._utils.torch import as_double, is_tracing, put_rows, take_rows
 
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
@@ -152,7 +152,8 @@ class TrainingCodes(nn.Module):
         A code that is beyond a bound by a factor t is shown nearer to that of the mean, at 1 / t^2
         of its place, so that the net's part ends there.
         """
-        if ((z >= self.centre + self.low) & (z <= self.centre + self.high)).all():
+        near = (z >= self.centre + self.low) & (z <= self.centre + self.high)
+        if not is_tracing() and near.all():
             return z
         deviation = z - self.centre
         factors = torch.where(deviation > 0, deviation / self.high, deviation / self.low)
@@ -162,6 +163,10 @@ class TrainingCodes(nn.Module):
 
     def nearest(self, x):
         """Return the codes that are decoded to what is nearest to standardized rows."""
+        if is_tracing():
+            # torch's own way would depend on the number of rows
+            squares = self.rows.square().sum(1) - 2 * x @ self.rows.t()
+            return self.codes[squares.argmin(1)]
         return self.codes[torch.cdist(x, self.rows).argmin(1)]
 
 
@@ -230,10 +235,13 @@ class AutoencoderModule(nn.Module):
         loss, of_pca = self.losses(x, eta, known.loadings)
         # It is a number only where both are.
         worse = ~(loss - of_pca <= known.slack)
-        if not worse.any():
+        if not is_tracing() and not worse.any():
             return code, eta
-        rows, best, best_eta = x[worse], code[worse], eta[worse]
-        target, least = self.target(rows), torch.nan_to_num(loss[worse], torch.inf, torch.inf)
+        rows, best, best_eta = (take_rows(values, worse) for values in (x, code, eta))
+        target, least = (
+            self.target(rows),
+            torch.nan_to_num(take_rows(loss, worse), torch.inf, torch.inf),
+        )
         other = known.nearest(rows)
         for _ in range(_STEPS + 1):
             other_eta = self.decode(other)
@@ -243,7 +251,7 @@ class AutoencoderModule(nn.Module):
             best = torch.where(closer[:, None], other, best)
             best_eta = torch.where(closer[:, None], other_eta, best_eta)
             other = best + (rows - self.reconstruction(best_eta)) @ known.loadings.t()
-        return code.index_put((worse,), best), eta.index_put((worse,), best_eta)
+        return put_rows(code, worse, best), put_rows(eta, worse, best_eta)
 
     def decode(self, z):
         known = self.training_codes
@@ -289,20 +297,20 @@ class AutoencoderModule(nn.Module):
         They start as the mean, and the rows are reconstructed again and again, as PCA imputes.
         """
         # A sum is quicker, and is a number where all entries are, unless they overflow.
-        if self.padded or not torch.isnan(x.sum()):
+        if self.padded or not (is_tracing() or torch.isnan(x.sum())):
             return x
         missing = torch.isnan(x)
-        if not missing.any():
+        if not is_tracing() and not missing.any():
             return x
         training = self.training
         self.eval()
         gaps = missing.any(1)
-        known, missing = x[gaps], missing[gaps]
+        known, missing = take_rows(x, gaps), take_rows(missing, gaps)
         seen = torch.where(missing, 0, known)
         for _ in range(COMPLETIONS):
             seen = torch.where(missing, self.reconstruction(self(seen)), known)
         self.train(training)
-        return x.index_put((gaps,), seen)
+        return put_rows(x, gaps, seen)
 
     def own_parameters(self):
         """Return the parameters that the loss trains: all but the critic's."""

@@ -4,11 +4,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .._utils.torch import is_tracing
+
 
 class _TakesOneRow:
     """Batch normalisation that lets a single value a channel pass, where torch raises an error."""
 
     def forward(self, x):
+        if is_tracing() and not self.training:
+            # torch's own operator cannot be traced for rows whose number is not known
+            shape = (-1, *[1] * (x.ndim - 2))
+            factor = self.weight * (self.running_var + self.eps).rsqrt()
+            shift = self.bias - self.running_mean * factor
+            return x * factor.reshape(shape) + shift.reshape(shape)
         if self.training and x.numel() == self.num_features:
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from .._utils.sklearn import Interval, StrOptions
+from .._utils.torch import is_tracing
 from ._base import Architecture
 
 _CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -26,6 +27,11 @@ class _Encoder(nn.Module):
         x = x.unflatten(1, self.shape)
         observed = ~torch.isnan(x[:, :, 0])
         x = self.embedding(torch.nan_to_num(x))
+        if is_tracing():
+            lengths = observed.sum(1).clamp(min=1)
+            for cell in self.cells:
+                x, hidden = _unpacked(cell, x, lengths)
+            return self.last(hidden)
         if not observed.all():
             # torch needs at least one step, even of a sequence that is all padding.
             lengths = observed.sum(1).clamp(min=1).cpu()
@@ -34,6 +40,36 @@ class _Encoder(nn.Module):
             x, state = cell(x)
         hidden = state[0] if isinstance(state, tuple) else state
         return self.last(hidden.transpose(0, 1).flatten(1))
+
+
+def _unpacked(cell, x, lengths):
+    """Return a layer's outputs and last states for sequences of these lengths, without packing.
+
+    Packed sequences cannot be traced. The direction that reads backwards gets each sequence
+    reversed, but for its padding; and what is beyond the end of a sequence changes no step before.
+    """
+    last = lengths[:, None] - 1
+    steps = torch.arange(x.shape[1], device=x.device)
+    backwards = torch.where(steps <= last, last - steps, steps)
+    outputs, states = [], []
+    for suffix in ("", "_reverse")[: 1 + cell.bidirectional]:
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(cell, name + suffix) for name in names]
+        start = x.new_zeros(1, x.shape[0], cell.hidden_size)
+        seen = _steps_at(x, backwards) if suffix else x
+        options = (True, 1, 0.0, False, False, True)
+        if isinstance(cell, nn.LSTM):
+            out = torch.lstm(seen, (start, start), weights, *options)[0]
+        else:
+            out = torch.gru(seen, start, weights, *options)[0]
+        states.append(_steps_at(out, last)[:, 0])
+        outputs.append(_steps_at(out, backwards) if suffix else out)
+    return torch.cat(outputs, 2), torch.cat(states, 1)
+
+
+def _steps_at(x, positions):
+    """Return the steps of each sequence at these positions."""
+    return x.gather(1, positions[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 class _Decoder(nn.Module):

@@ -9,6 +9,7 @@ from torch.nn import functional
 from .._utils.registry import Strategy
 from .._utils.sklearn import Interval
 from .._utils.stored import Stored
+from .._utils.torch import is_tracing
 from .likelihood import Likelihood
 
 
@@ -99,6 +100,59 @@ class Preparation(Stored):
             The reconstruction.
         """
         return mu
+
+    def transform_tensor(self, x):
+        """Return what `transform` does of a tensor, by torch's operators where these are defined.
+
+        The base class goes through NumPy, which has no gradient and cannot be exported.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, n_features)
+            The data.
+
+        Returns
+        -------
+        x : Tensor of shape (n_samples, n)
+            What the net sees.
+        weight : Tensor of shape (n_samples,) or None
+            The weight of each row's likelihood; None where all are equal.
+
+        Raises
+        ------
+        ValueError
+            If a gradient or an export is asked for and the subclass does not define the method.
+        """
+        if self.is_identity:
+            return x, None
+        seen, weight = self.transform(self._to_numpy(x))
+        return torch.from_numpy(seen), None if weight is None else torch.from_numpy(weight)
+
+    def inverse_transform_tensor(self, mu):
+        """Return what `inverse_transform` does of a tensor, as `transform_tensor`.
+
+        Parameters
+        ----------
+        mu : Tensor of shape (n_samples, n)
+            What the loss's ``link`` returned.
+
+        Returns
+        -------
+        X : Tensor of shape (n_samples, n_features)
+            The reconstruction.
+        """
+        if type(self).inverse_transform is Preparation.inverse_transform:
+            return mu
+        return torch.from_numpy(self.inverse_transform(self._to_numpy(mu.detach()))).to(mu)
+
+    def _to_numpy(self, x):
+        if is_tracing() or x.requires_grad:
+            raise ValueError(
+                f"{type(self).__name__} works in NumPy, which has no gradient by these rows "
+                "and cannot be exported. Pass x.detach() for the one, and define transform_tensor "
+                "and inverse_transform_tensor for the other."
+            )
+        return x.numpy(force=True)
 
     def net_shape(self, shape):
         """Return the shape in which the net sees a sample.

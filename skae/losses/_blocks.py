@@ -48,6 +48,12 @@ class Block(Stored):
     def inverse_transform(self, mu):
         return self.shift_ + self.scale_ * mu
 
+    def transform_tensor(self, x):
+        return ((x - torch.from_numpy(self.shift_)) / self.scale_).to(x.dtype)
+
+    def inverse_transform_tensor(self, mu):
+        return (torch.from_numpy(self.shift_) + self.scale_ * mu).to(mu.dtype)
+
     @property
     def unit(self):
         """What the net sees is multiplied by it for the loss."""
@@ -120,12 +126,12 @@ class OneHotBlock(Block):
     def _sums(self, values):
         """Return the sum over the columns of each feature."""
         feature = torch.as_tensor(self.feature, device=values.device)
-        return values.new_zeros(len(values), self.n_entries).index_add(1, feature, values)
+        return values.new_zeros(values.shape[0], self.n_entries).index_add(1, feature, values)
 
     def _log_fractions(self, eta):
         feature = torch.as_tensor(self.feature, device=eta.device)
         # The largest of each feature is subtracted, lest its exponential be too large.
-        largest = eta.new_full((len(eta), self.n_entries), -torch.inf)
+        largest = eta.new_full((eta.shape[0], self.n_entries), -torch.inf)
         largest = largest.scatter_reduce(1, feature.expand_as(eta), eta.detach(), "amax")
         eta = eta - largest[:, feature]
         return eta - torch.log(self._sums(torch.exp(eta)))[:, feature]
@@ -169,6 +175,19 @@ class Blocks(Preparation):
         for block in self.blocks:
             X[:, block.index] = block.inverse_transform(mu[:, block.index])
         return X
+
+    def transform_tensor(self, x):
+        parts = [block.transform_tensor(x[:, block.index]) for block in self.blocks]
+        return self._in_place(parts), None
+
+    def inverse_transform_tensor(self, mu):
+        blocks = self.blocks
+        return self._in_place([b.inverse_transform_tensor(mu[:, b.index]) for b in blocks])
+
+    def _in_place(self, parts):
+        """Return the blocks' columns in the order of X."""
+        columns = np.concatenate([block.columns for block in self.blocks])
+        return torch.cat(parts, 1)[:, torch.from_numpy(np.argsort(columns))]
 
 
 def find_blocks(X):

@@ -149,6 +149,10 @@ class _Proportions(Preparation):
         total = X.sum(1)
         return X / np.where(total > 0, total, 1)[:, None], total
 
+    def transform_tensor(self, x):
+        total = x.sum(1)
+        return x / torch.where(total > 0, total, 1)[:, None], total
+
 
 class Multinomial(Loss, name="multinomial"):
     """Half the multinomial deviance of the counts of each row, given its total.
@@ -243,6 +247,14 @@ class _Indicators(Preparation):
     def inverse_transform(self, mu):
         positions = mu.reshape(len(mu), -1, len(self.tokens_)).argmax(2)
         return self.tokens_[positions].astype(mu.dtype)
+
+    def transform_tensor(self, x):
+        indicators = (x[:, :, None] == torch.from_numpy(self.tokens_)).to(x.dtype)
+        return torch.where(x.isnan()[:, :, None], torch.nan, indicators).flatten(1), None
+
+    def inverse_transform_tensor(self, mu):
+        positions = mu.unflatten(1, (-1, len(self.tokens_))).argmax(2)
+        return torch.from_numpy(self.tokens_)[positions].to(mu.dtype)
 
     def net_shape(self, shape):
         return (*shape, len(self.tokens_))

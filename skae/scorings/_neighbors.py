@@ -87,7 +87,7 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
     def _features(self, residuals):
         row = residuals.row
         values, scores = torch.from_numpy(self.values_), torch.from_numpy(self.normal_scores_)
-        normal = _interpolate(row.T.contiguous(), values, scores).T
+        normal = interpolate(row.T.contiguous(), values, scores).T
         return torch.cat([row / torch.from_numpy(self.scale_), normal], 1)
 
     def distance(self, residuals):
@@ -196,7 +196,7 @@ class Combined(Scoring, name="combined"):
             # their largest surprise.
             beyond = ((distance - knots[-1]).clamp(min=0) / excess).log1p()
             beyond = beyond / (1 + beyond / heights[-1])
-            found.append(_interpolate(distance, knots, heights) + beyond)
+            found.append(interpolate(distance, knots, heights) + beyond)
         return torch.maximum(*found)
 
 
@@ -236,7 +236,7 @@ def _tail(distances, weight):
     return distances[kept], surprises[kept], max(excess, _LEAST_EXCESS)
 
 
-def _interpolate(x, knots, heights):
+def interpolate(x, knots, heights):
     """Return what belongs to values of x between knots, the same beyond them as at the ends."""
     if knots.shape[-1] == 1:
         return heights.expand_as(x) + 0.0 * x
