@@ -47,7 +47,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("architecture", KINDS, ids=repr)
-@pytest.mark.parametrize("sizes", ["auto", (6, 5)], ids=str)
+@pytest.mark.parametrize("sizes", [pytest.param("auto", marks=pytest.mark.slow), (6, 5)], ids=str)
 def test_every_kind_starts_as_pca_and_learns(architecture, sizes, digits):
     params = {"input_shape": (8, 8), "hidden_layer_sizes": sizes}
     start = fit(digits, architecture, max_iter=0, **params)
@@ -66,6 +66,7 @@ def test_every_kind_starts_at_random_too(architecture, digits):
     assert np.isfinite(model.reconstruct(digits)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_unseen_images_are_not_worse_than_by_pca(name):
     X = load_digits().data / 16

@@ -196,13 +196,14 @@ def test_an_error_in_one_process_ends_the_fit_of_all(pair):
     assert "process 1 ended by OSError: the disk is full" in first[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "status", "text"),
     [
-        pytest.param("exits", 7, "", marks=pytest.mark.slow),
+        ("exits", 7, ""),
         ("raises", 1, "OSError: the disk is full"),
-        pytest.param("refuses", 1, "Input X contains infinity", marks=pytest.mark.slow),
-        pytest.param("freezes", -signal.SIGKILL, "", marks=pytest.mark.slow),
+        ("refuses", 1, "Input X contains infinity"),
+        ("freezes", -signal.SIGKILL, ""),
     ],
 )
 def test_a_process_that_fails_ends_the_others(how, status, text):

@@ -311,7 +311,7 @@ def run(kind, n_cases, piece):
 
 
 @pytest.mark.parametrize(
-    ("kind", "n_cases"), [(AutoencoderTransformer, 200), (AutoencoderAnomalyDetector, 100)]
+    ("kind", "n_cases"), [(AutoencoderTransformer, 80), (AutoencoderAnomalyDetector, 40)]
 )
 def test_any_case(kind, n_cases):
     run(kind, n_cases, piece=0)

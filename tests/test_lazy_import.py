@@ -31,8 +31,8 @@ def test_the_import_alone_leaves_the_estimators_and_torch_out():
 
 
 def test_each_way_to_the_names_works_in_a_new_process():
-    run("import skae; assert skae.losses.LOSSES and skae.drift.DriftMonitor")
     run(
+        "import skae; assert skae.losses.LOSSES and skae.drift.DriftMonitor\n"
         "from skae import *; AutoencoderTransformer, AutoencoderAnomalyDetector, __version__\n"
         "from skae import compare; compare.compare_with_pca"
     )

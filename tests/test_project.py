@@ -239,8 +239,13 @@ def test_code_of_the_page_on_strategies_runs():
         del LOSSES[name]
 
 
-def test_readme_code_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_readme_code_runs(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if not whole:
+        # the code is what is tested, and how long it trains is not
+        for estimator in (skae.AutoencoderTransformer, skae.AutoencoderAnomalyDetector):
+            monkeypatch.setitem(estimator.__init__.__kwdefaults__, "max_iter", 2)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
     names = {}
