@@ -70,12 +70,8 @@ class BatchedGridSearchCV(GridSearchCV):
     n_batched_ : int
         The number of fits that were trained at once, out of candidates times folds. The others
         were fitted one by one.
-    classes_ : ndarray of shape (n_classes,)
-        Only of classifiers, as in ``GridSearchCV``.
-    n_features_in_ : int
-        Number of features of X.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where X has names that are all strings.
+    classes_, n_features_in_, feature_names_in_ : various
+        Those of the best estimator, where it has them.
 
     See Also
     --------

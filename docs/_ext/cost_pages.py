@@ -193,7 +193,7 @@ def batched_table(folder, rows):
         "Ratio",
         "Largest difference of scores",
     ]
-    header += ["Same best_params_"]
+    header += ["Same ``best_params_``"]
     (folder / "costs_batched.inc").write_text(list_table(header, body))
 
 
