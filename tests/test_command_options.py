@@ -102,12 +102,12 @@ def test_columns_that_contradict_each_other():
 def test_a_sample_keeps_the_numbers_of_its_rows(table):
     table.loc[41, "height"] = 90
     table.to_csv("t.csv", index=False)
-    seed = next(s for s in range(99) if 41 in choose_rows(60, 20, s))
-    arguments = ["t.csv", "--drop", "name", "--sample", "20", "--random-state", str(seed)]
+    seed = next(s for s in range(99) if 41 in choose_rows(60, 30, s))
+    arguments = ["t.csv", "--drop", "name", "--sample", "30", "--random-state", str(seed)]
     assert main(["detect", *arguments, "--out", "a.csv"]) == 0
     found = pd.read_csv("a.csv").row
     assert found[0] == 41
-    assert sorted(found) == choose_rows(60, 20, seed).tolist()
+    assert sorted(found) == choose_rows(60, 30, seed).tolist()
     assert main(["detect", *arguments, "--out", "b.csv"]) == 0
     assert pd.read_csv("b.csv").row.tolist() == found.tolist()
 
