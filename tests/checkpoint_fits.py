@@ -1,9 +1,12 @@
 """A fit in a process of its own, for the tests that kill it."""
 
+import os
+import tempfile
+
 import numpy as np
 import torch
 
-from skae import AutoencoderTransformer
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 
 
 def estimator(checkpoint=None):
@@ -21,3 +24,12 @@ def fit(checkpoint, out):
     fitted = estimator(checkpoint).fit(rows())
     losses = [row["train_loss"] for row in fitted.history_]
     np.savez(out, codes=fitted.transform(rows()), losses=losses)
+
+
+def fit_in(folder, begun):
+    """Fit a detector whose nets take long, with a folder for all temporary files."""
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None
+    torch.set_num_threads(1)
+    begun.set()
+    AutoencoderAnomalyDetector(max_iter=5000, random_state=0).fit(rows())

@@ -89,9 +89,16 @@ def test_every_loss(loss, tmp_path):
     X = data_for(loss)
     model = transformer(loss=loss).fit(X)
     check(model, tmp_path / "model.onnx", "reconstruct", X)
-    if LOSSES[loss].positive_only or loss == "mixed":
-        own = detector(loss=loss, scoring="reconstruction").fit(X)
-        check(own, tmp_path / "model.onnx", "score", X[::-1], "float64")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["poisson", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixed", "multinomial"))],
+)
+def test_losses_that_prepare_rows_in_a_detector(loss, tmp_path):
+    X = data_for(loss)
+    model = detector(loss=loss, scoring="reconstruction").fit(X)
+    check(model, tmp_path / "model.onnx", "score", X[::-1], "float64")
 
 
 NETS = {

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -422,8 +423,11 @@ def changelog(folder, path):
     for line in path.read_text().splitlines()[1:]:
         if line.startswith("## "):
             lines += [line[3:], "-" * len(line[3:])]
+        elif line.startswith("### "):
+            lines += [line[4:], "~" * len(line[4:])]
         else:
-            lines.append(line.replace("`", "``"))
+            line = line.replace("`", "``")
+            lines.append(re.sub(r"\[([^]]+)\]\((http[^)]+)\)", r"`\1 <\2>`_", line))
     (folder / "changelog.inc").write_text("\n".join(lines) + "\n")
 
 
