@@ -249,7 +249,8 @@ def test_a_file_is_never_copied_whole(dtype, tmp_path, monkeypatch):
             peaks[name] = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert max(peaks.values()) < file.nbytes / 2, peaks
+    # a copy takes at least as much as the file
+    assert max(peaks.values()) < 0.75 * file.nbytes, peaks
 
 
 @pytest.mark.slow
