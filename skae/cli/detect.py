@@ -78,8 +78,13 @@ def _with_texts(frame, columns):
     """Return a table in which columns of text are text: of digits alone a file does not say so."""
     texts = [name for name in frame if name in columns and not columns[name].takes_numbers]
     digits = [name for name in texts if frame[name].dtype.kind in "iuf"]
-    found = {name: frame[name].map(_as_text, na_action="ignore").astype(object) for name in digits}
+    found = {name: frame[name].map(_digits, na_action="ignore").astype(object) for name in digits}
     return frame.assign(**found)
+
+
+def _digits(value):
+    # integers are floats where a column has gaps
+    return str(int(value) if float(value).is_integer() else value)
 
 
 def _reasons(model, frame):
@@ -98,8 +103,7 @@ def _reasons(model, frame):
 def _as_text(value):
     if not isinstance(value, float | np.floating):
         return str(value)
-    # integers are floats where a column has gaps
-    return str(int(value)) if float(value).is_integer() else f"{value:.4g}"
+    return _digits(value) if float(value).is_integer() else f"{value:.4g}"
 
 
 def _write(path, frame, found, order):
