@@ -25,8 +25,9 @@ from torch import nn
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.architectures import ACTIVATIONS, ARCHITECTURES, Convolutional, Dense, Recurrent
 from skae.export import register_skl2onnx, to_onnx
-from skae.losses import LOSSES, Huber, Preparation
+from skae.losses import LOSSES
 from skae.scorings import SCORINGS
+from tests.own_losses import HuberOfLogs
 
 SERVER = Path(__file__).parents[1] / "docs/serving/score_rows.py"
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
@@ -227,18 +228,6 @@ def test_errors_name_what_is_wrong(rows, tmp_path):
     with pytest.raises(ValueError, match="'dtype' parameter must be 'float32' or"):
         to_onnx(model, path, dtype="float16")
     assert not list(tmp_path.iterdir())
-
-
-class Logs(Preparation):
-    def transform(self, X):
-        return np.log1p(X), None
-
-    def inverse_transform(self, mu):
-        return np.expm1(mu)
-
-
-class HuberOfLogs(Huber):
-    preparation = Logs()
 
 
 class Odd(nn.Module):

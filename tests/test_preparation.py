@@ -16,6 +16,7 @@ from skae.losses import (
     Multinomial,
     Preparation,
 )
+from tests.own_losses import HuberOfLogs, Logs
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(2.0, size=(30, 5)).astype(float)
@@ -25,18 +26,6 @@ TABLE = np.column_stack(
     [10 + RNG.normal(size=(30, 2)), np.eye(3)[RNG.integers(3, size=30)], RNG.poisson(3.0, 30)]
 )
 BLOCKS = [([0, 1], "squared_error"), ([3, 2, 4], "multinomial"), (5, "poisson")]
-
-
-class Logs(Preparation):
-    def transform(self, X):
-        return np.log1p(X), None
-
-    def inverse_transform(self, mu):
-        return np.expm1(mu)
-
-
-class HuberOfLogs(Huber):
-    preparation = Logs()
 
 
 # -- the base class ------------------------------------------------------------------------------

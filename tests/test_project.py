@@ -114,8 +114,6 @@ def test_a_call_runs_through_few_files():
 import sys
 import numpy as np
 import skae
-from benchmarks.costs import case_ratios, medians
-from benchmarks.run import load_results
 root = skae.__path__[0]
 X = np.random.default_rng(0).normal(size=(200, 6))
 transformer = skae.AutoencoderTransformer(max_iter=3, random_state=0)

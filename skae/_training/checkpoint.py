@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
+from .._utils.files import written_whole
 from .._version import __version__
 from .reports import logger
 
@@ -159,15 +160,15 @@ class Checkpoint(Callback):
         # A full disk is an OSError of Python's own, and none of torch's.
         data = io.BytesIO()
         torch.save(state, data)
-        unfinished = self.path.with_name(f"{self.path.name}.unfinished")
         try:
-            with unfinished.open("wb") as file:
+            with (
+                written_whole(self.path, f"{self.path.name}.unfinished") as unfinished,
+                unfinished.open("wb") as file,
+            ):
                 file.write(data.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(self.path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             warnings.warn(
                 f"The checkpoint {str(self.path)!r} was not written: {error.strerror or error}. "
                 "The training goes on, and the file stays as it was.",

@@ -21,14 +21,12 @@ class ProgressReport(Stored, Callback):
 
     def on_epoch_end(self, net, **kwargs):
         row = net.history[-1]
-        names = ("train_loss", "valid_loss")
-        losses = {key: f"{row[key]:.4g}" for key in names if key in row}
+        losses = _losses(row)
         if self.bar_ is not None:
             self.bar_.set_postfix(losses, refresh=False)
             self.bar_.update()
         elif net.verbose > 1:
-            text = ", ".join(f"{key} {value}" for key, value in losses.items())
-            print(f"epoch {row['epoch']}/{net.max_epochs}: {text}")
+            print(f"epoch {row['epoch']}/{net.max_epochs}: {_as_text(losses)}")
 
     def on_train_end(self, net, **kwargs):
         if self.bar_ is not None:
@@ -40,5 +38,13 @@ class EpochLog(Stored, Callback):
 
     def on_epoch_end(self, net, **kwargs):
         row = net.history[-1]
-        losses = [f"{key} {row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row]
-        logger.debug("epoch %d of %d: %s", row["epoch"], net.max_epochs, ", ".join(losses))
+        logger.debug("epoch %d of %d: %s", row["epoch"], net.max_epochs, _as_text(_losses(row)))
+
+
+def _losses(row):
+    """Return the losses of a row of the history, to four digits."""
+    return {key: f"{row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row}
+
+
+def _as_text(losses):
+    return ", ".join(f"{key} {value}" for key, value in losses.items())

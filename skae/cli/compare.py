@@ -34,6 +34,7 @@ def run(args):
     from .. import AutoencoderTransformer
     from ..compare import compare_with_pca
 
+    # positions in the file: those of all rows end where the rows do
     if table.rows[-1] >= len(table.rows):
         print(f"skae: note: {args.sample} random rows are used; see --sample", file=sys.stderr)
     widths = args.n_components or _default_widths(*table.X.shape, args.cv)
