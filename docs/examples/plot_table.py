@@ -60,6 +60,10 @@ odd = table[detector.predict(table) == -1]
 print(odd.to_string())
 
 # %%
+# The price of ten times what it should be is among them. The other two are not: half of six hundred
+# rows teach each net too little of the prices to be sure that a fifth or three times as much is
+# wrong, and some rows that are right are thought less likely.
+#
 # Why, and what was expected.
 
 details = detector.explain(odd, details=True)
