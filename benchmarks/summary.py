@@ -3,7 +3,8 @@
 from collections import defaultdict
 
 import numpy as np
-from scipy import stats
+
+from skae.plotting._ranks import mean_ranks
 
 from .detectors import CANDIDATES
 
@@ -84,19 +85,13 @@ def mean_by_peer_and_set(rows, value):
     return {p: {s: float(np.mean(v)) for s, v in sets.items()} for p, sets in found.items()}
 
 
-def mean_ranks(values):
-    """Return each peer's mean rank over the sets that all have; 1 is the highest value."""
-    peers = list(values)
-    shared = set.intersection(*(set(sets) for sets in values.values()))
-    table = np.array([[values[peer][name] for peer in peers] for name in sorted(shared)])
-    ranks = stats.rankdata(-table, axis=1).mean(0)
-    return dict(zip(peers, ranks.tolist(), strict=True))
+def shared_scores(values):
+    """Return the scores of {peer: {set: score}} on the sets that all peers have, and the peers.
 
-
-def critical_difference(n_peers, n_sets, level=0.05):
-    """Return how far apart mean ranks must be: Nemenyi's test, as in Demsar (JMLR 7, 2006)."""
-    quantile = stats.studentized_range.ppf(1 - level, n_peers, np.inf) / np.sqrt(2)
-    return float(quantile * np.sqrt(n_peers * (n_peers + 1) / (6 * n_sets)))
+    The scores are an array with a row for each set and a column for each peer.
+    """
+    shared = sorted(set.intersection(*(set(sets) for sets in values.values())))
+    return np.array([[values[peer][name] for peer in values] for name in shared]), [*values]
 
 
 def _collection(name):
@@ -168,7 +163,8 @@ def _summarise_setting(rows):
     roc_auc = mean_by_peer_and_set(rows, "roc_auc")
     precision = mean_by_peer_and_set(rows, "average_precision")
     seconds = mean_by_peer_and_set(rows, "fit_seconds")
-    ranks = mean_ranks(roc_auc)
+    scores, peers = shared_scores(roc_auc)
+    ranks = dict(zip(peers, mean_ranks(scores).tolist(), strict=True))
     forest = seconds.get("IsolationForest", {})
     summary = {}
     for peer, sets in roc_auc.items():

@@ -11,17 +11,17 @@ from matplotlib.figure import Figure
 
 from benchmarks.run import load_results
 from benchmarks.summary import (
-    critical_difference,
     geometric_mean,
     mean_by_peer_and_set,
-    mean_ranks,
     mean_ratios,
+    shared_scores,
 )
 from skae.architectures import ACTIVATIONS, ARCHITECTURES
 from skae.corruptions import CORRUPTIONS
 from skae.losses import LOSSES
 from skae.optimizers import OPTIMIZERS
 from skae.penalties import PENALTIES
+from skae.plotting import CriticalDifferenceDisplay
 from skae.schedules import SCHEDULES
 from skae.scorings import SCORINGS
 
@@ -266,39 +266,12 @@ def anomaly_tables(folder, results):
 
 
 def critical_difference_diagram(values):
-    """Return a figure of mean ranks, with bars over those that do not differ (Demsar 2006)."""
-    ranks = mean_ranks(values)
-    n_sets = len(set.intersection(*(set(sets) for sets in values.values())))
-    apart = critical_difference(len(ranks), n_sets)
-    order = sorted(ranks, key=ranks.get)
-    figure = Figure(figsize=(7, 0.24 * len(order) + 0.8))
-    axes = figure.subplots()
-    for place, peer in enumerate(order):
-        weight = "bold" if peer == OURS else "normal"
-        axes.plot(ranks[peer], place, "o", color="C3" if peer == OURS else "C0")
-        text = f"{peer} ({ranks[peer]:.1f})"
-        axes.annotate(
-            text,
-            (ranks[peer], place),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-            weight=weight,
-        )
-    place, last = len(order), -1
-    for first, peer in enumerate(order):
-        reach = max(i for i, other in enumerate(order) if ranks[other] - ranks[peer] < apart)
-        if reach > max(last, first):
-            place += 0.6
-            axes.plot([ranks[peer], ranks[order[reach]]], [place, place], color="0.3", lw=3)
-            last = reach
-    axes.set(
-        ylim=(place + 1, -1),
-        yticks=[],
-        xlabel=f"mean rank on {n_sets} sets; bars join what differs by less than {apart:.1f}",
-    )
-    axes.set_xlim(min(ranks.values()) - 0.5, max(ranks.values()) + 4)
-    axes.spines[["left", "right", "top"]].set_visible(False)
+    """Return a figure of the mean ranks of {peer: {set: score}}."""
+    scores, peers = shared_scores(values)
+    figure = Figure(figsize=(8, 0.13 * len(peers) + 1.6), layout="constrained")
+    display = CriticalDifferenceDisplay.from_scores(scores, names=peers, ax=figure.subplots())
+    if OURS in peers:
+        display.texts_[peers.index(OURS)].set_weight("bold")
     return figure
 
 

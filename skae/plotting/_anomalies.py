@@ -3,8 +3,9 @@
 from typing import Any, Self
 
 import numpy as np
+from scipy.stats import binom
 
-from ._base import BLUE, GREY, ORANGE, draw_on
+from ._base import BLUE, COLOURS, GREY, ORANGE, detector_and_rows, draw_on, legend_beside, shortened
 
 
 class AnomalyExplanationDisplay:
@@ -96,7 +97,7 @@ class AnomalyExplanationDisplay:
         ax = draw_on(self, ax)
         shown = self.details.head(self.max_features)
         labels = [
-            f"{_shortened(feature)}\n{value:.3g}, expected {expected:.3g}"
+            f"{shortened(feature)}\n{value:.3g}, expected {expected:.3g}"
             for feature, value, expected in zip(
                 shown["feature"], shown["value"], shown["expected"], strict=True
             )
@@ -109,11 +110,6 @@ class AnomalyExplanationDisplay:
         ax.invert_yaxis()
         ax.set(xlabel="contribution to the oddness", title=self.title)
         return self
-
-
-def _shortened(name, most=30):
-    name = str(name)
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 class ScoreDisplay:
@@ -160,8 +156,8 @@ class ScoreDisplay:
 
         Parameters
         ----------
-        estimator : AutoencoderAnomalyDetector
-            A fitted detector.
+        estimator : AutoencoderAnomalyDetector or Pipeline
+            A fitted detector, or a Pipeline that ends in one.
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
         ax : matplotlib Axes, default=None
@@ -172,6 +168,7 @@ class ScoreDisplay:
         display : ScoreDisplay
             The display with its picture.
         """
+        estimator, X = detector_and_rows(estimator, X)
         scores, p_values = estimator.score_samples(X), estimator.p_values(X)
         return cls(scores, p_values, estimator.offset_).plot(ax)
 
@@ -203,6 +200,129 @@ class ScoreDisplay:
         beside.set(ylabel="p-value", ylim=(0, 1))
         ax.yaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="score, higher is more normal", ylabel="rows", title="Scores")
-        handles, texts = ax.get_legend_handles_labels()
-        ax.legend([*handles, self.line_], [*texts, "p-value"], loc="upper left")
+        handles = [*ax.get_legend_handles_labels()[0], self.line_]
+        # beside the label of the p-values' axis
+        legend_beside(ax, handles, distance=50)
+        return self
+
+
+class PValueCalibrationDisplay:
+    """The fraction of new rows whose p-value is at most alpha, against alpha.
+
+    Of rows like the training rows, a fraction of alpha should be flagged at the level alpha: the
+    curve of a calibrated detector follows the diagonal.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (n_samples,)
+        The p-values of rows that are like the training rows and not among them.
+    name : str, default=None
+        The name of the detector in the legend.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        The axes with the picture, and their figure.
+    line_ : matplotlib Line2D
+        The curve: a step at each p-value.
+    diagonal_ : matplotlib Line2D or None
+        The diagonal. None where another display has drawn it on the same axes.
+    band_ : matplotlib PolyCollection or None
+        Where 95 % of the fractions at a level are, if p-values are uniform. None as `diagonal_`.
+
+    See Also
+    --------
+    ScoreDisplay : Scores, threshold and p-values of rows that may be anomalies.
+    sklearn.calibration.CalibrationDisplay : Calibration of the probabilities of a classifier.
+
+    Notes
+    -----
+    The band is that of a binomial distribution, for each alpha by itself. It tells how far the
+    fraction among this number of new rows deviates by chance. The chance that is in the draw of
+    the training rows comes on top.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skae import AutoencoderAnomalyDetector
+    >>> from skae.plotting import PValueCalibrationDisplay
+    >>> X = load_wine().data
+    >>> detector = AutoencoderAnomalyDetector(max_iter=5, random_state=0)
+    >>> pipeline = make_pipeline(StandardScaler(), detector).fit(X[::2])
+    >>> display = PValueCalibrationDisplay.from_estimator(pipeline, X[1::2])
+    """
+
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, p_values: np.ndarray, name: str | None = None):
+        self.p_values = p_values
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, *, name: str | None = None, ax: Any = None
+    ) -> Self:
+        """Draw the curve of a fitted detector.
+
+        Parameters
+        ----------
+        estimator : AutoencoderAnomalyDetector or Pipeline
+            A fitted detector, or a Pipeline that ends in one.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Rows that are like the training rows, without anomalies, and not among them.
+        name : str, default=None
+            The name of the detector in the legend. None stands for the name of its class.
+        ax : matplotlib Axes, default=None
+            The axes to draw on, such as those with the curve of another detector. None makes a new
+            figure.
+
+        Returns
+        -------
+        display : PValueCalibrationDisplay
+            The display with its picture.
+        """
+        detector, X = detector_and_rows(estimator, X)
+        name = type(detector).__name__ if name is None else name
+        return cls(detector.p_values(X), name).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the curve, and the diagonal where there is none yet.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            The axes to draw on, such as those with the curve of another detector. None makes a new
+            figure.
+
+        Returns
+        -------
+        self : PValueCalibrationDisplay
+            The display with its picture.
+        """
+        ax = draw_on(self, ax)
+        n = len(self.p_values)
+        self.diagonal_ = self.band_ = None
+        if not any(line.get_label() == "calibrated" for line in ax.lines):
+            alphas = np.linspace(0, 1, 201)
+            low, high = (binom.ppf(q, n, alphas) / n for q in (0.025, 0.975))
+            self.band_ = ax.fill_between(
+                alphas, low, high, color=GREY, alpha=0.2, lw=0, label="95 % of samples"
+            )
+            (self.diagonal_,) = ax.plot([0, 1], [0, 1], "--", color=GREY, label="calibrated")
+        # the diagonal is the first line
+        colour = COLOURS[(len(ax.lines) - 1) % len(COLOURS)]
+        places = [0, *np.sort(self.p_values), 1]
+        fractions = [*np.arange(n + 1) / n, 1]
+        (self.line_,) = ax.step(places, fractions, where="post", color=colour, label=self.name)
+        ax.set(
+            xlabel="alpha",
+            ylabel="fraction of rows with p ≤ alpha",
+            title="p-values of new rows",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
+        legend_beside(ax)
         return self
