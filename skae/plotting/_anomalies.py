@@ -172,7 +172,7 @@ class ScoreDisplay:
         display : ScoreDisplay
             The display with its picture.
         """
-        scores, p_values = estimator.score_samples(X), estimator.p_values(X)
+        p_values, scores = estimator.p_values(X, return_scores=True)
         return cls(scores, p_values, estimator.offset_).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
