@@ -53,7 +53,9 @@ html_theme_options = {
     "footer_end": ["sphinx-version"],
 }
 # Pages that stand alone, or have wide tables, have no sidebar.
-html_sidebars = {"index": [], "install": [], "quick_start": [], "benchmarks": []}
+WITHOUT_SIDEBAR = ["benchmarks", "index", "install", "missing", "parameters", "quick_start"]
+WITHOUT_SIDEBAR += ["tables", "variants/*", "auto_examples/*"]
+html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}
 html_show_sourcelink = False
 
 sphinx_gallery_conf = {
