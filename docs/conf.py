@@ -53,8 +53,8 @@ html_theme_options = {
     "footer_end": ["sphinx-version"],
 }
 # Pages that stand alone, or have wide tables, have no sidebar.
-WITHOUT_SIDEBAR = ["benchmarks", "index", "install", "missing", "parameters", "quick_start"]
-WITHOUT_SIDEBAR += ["tables", "variants/*", "auto_examples/*"]
+WITHOUT_SIDEBAR = ["index", "install", "quick_start", "auto_examples/*", "api", "generated/*"]
+WITHOUT_SIDEBAR += ["benchmarks", "missing", "parameters", "tables", "variants/*"]
 html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}
 html_show_sourcelink = False
 
