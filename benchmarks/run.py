@@ -15,7 +15,16 @@ from tqdm import tqdm
 
 from .tasks import TASKS
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "pyod", "scikit-image")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "skorch",
+    "pyod",
+    "scikit-image",
+    "onnxruntime",
+)
 _NUMBERS = {
     "n_rows": int,
     "n_features": int,

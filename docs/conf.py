@@ -47,13 +47,16 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "skae"
 html_theme_options = {
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "navbar_align": "left",
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {"**": []}
+# Pages that stand alone, or have wide tables, have no sidebar.
+WITHOUT_SIDEBAR = ["index", "install", "quick_start", "auto_examples/*", "api", "generated/*"]
+WITHOUT_SIDEBAR += ["benchmarks", "missing", "parameters", "tables", "variants/*"]
+html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}
 html_show_sourcelink = False
 
 sphinx_gallery_conf = {

@@ -3,7 +3,7 @@
 import math
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -555,7 +555,17 @@ class AutoencoderAnomalyDetector(
         """
         return self.score_samples(X) - self.offset_
 
-    def p_values(self, X: Any, confidence: float | None = None) -> np.ndarray:
+    @overload
+    def p_values(self, X: Any, confidence: float | None = ...) -> np.ndarray: ...
+
+    @overload
+    def p_values(
+        self, X: Any, confidence: float | None = ..., *, return_scores: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def p_values(
+        self, X: Any, confidence: float | None = None, *, return_scores: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the conformal p-values of the rows of X.
 
         Parameters
@@ -567,6 +577,9 @@ class AutoencoderAnomalyDetector(
             of at most alpha, over the draw of the training rows and of the row. A float in (0, 1):
             with this probability over the draw of the training rows, that holds for all new rows
             and every alpha, given the training rows. These p-values are larger.
+        return_scores : bool, default=False
+            Whether to return the scores that the p-values are of as well, so that the rows go
+            through the nets once for both.
 
         Returns
         -------
@@ -574,6 +587,8 @@ class AutoencoderAnomalyDetector(
             The fraction of the training rows, the row itself among them, whose score is as low or
             lower: small for anomalies, and uniform for rows like the training ones. At least
             1 / (n + 1) for a new row, where n is the effective number of rows.
+        scores : ndarray of shape (n_samples,)
+            ``score_samples(X)``. Only where `return_scores` is true.
 
         Raises
         ------
@@ -585,13 +600,15 @@ class AutoencoderAnomalyDetector(
         S. Bates, E. Candes, L. Lei, Y. Romano, M. Sesia, "Testing for Outliers with Conformal
         p-values", Annals of Statistics 51(1), 2023.
         """
+        if confidence is not None:
+            check_fraction("confidence", confidence)
         X = self._checked(X)
         known = self._crossfit.folds.find(X) >= 0
-        p_values = self._calibration.p_values(-self._crossfit.distances(X), known)
-        if confidence is None:
-            return p_values
-        check_fraction("confidence", confidence)
-        return conditional(p_values, self._calibration.total, confidence)
+        scores = -self._crossfit.distances(X)
+        p_values = self._calibration.p_values(scores, known)
+        if confidence is not None:
+            p_values = conditional(p_values, self._calibration.total, confidence)
+        return (p_values, scores) if return_scores else p_values
 
     def predict_proba(self, X: Any, roc_auc: float = 0.65) -> np.ndarray:
         """Return the probabilities that the rows of X are anomalies, and that they are not.

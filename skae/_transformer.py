@@ -132,7 +132,7 @@ class AutoencoderTransformer(
     batch_size : int, "auto" or None, default="auto"
         Rows of a step. "auto" grows with the number of rows, from 32 to 256. None takes all rows.
     max_iter : int or "auto", default="auto"
-        Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 30
+        Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 10
         where X has many rows, for about 16,000 steps.
     tol : float, default=1e-4
         The relative fall of the loss that counts as one.

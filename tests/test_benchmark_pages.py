@@ -76,7 +76,14 @@ def page(tmp_path):
         ("batched", search, at_once, "largest_difference"): [2e-8],
         ("batched", search, at_once, "same_best"): [1.0],
     }
-    files = {"speed": speed, "memory": memory, "growth": growth, "batched": batched}
+    serving = {
+        ("serving", "score, 1,000 rows", "skae", "seconds"): [0.5],
+        ("serving", "score, 1,000 rows", "onnxruntime", "seconds"): [0.25],
+        ("serving", "packages", "skae", "mb"): [1000.0],
+        ("serving", "packages", "onnxruntime", "mb"): [100.0],
+    }
+    files = {"speed": speed, "memory": memory, "growth": growth}
+    files |= {"batched": batched, "serving": serving}
     for name, figures in files.items():
         write(tmp_path / name, figures)
     cost_pages.write_costs(tmp_path, tmp_path)
@@ -119,6 +126,10 @@ def test_tables_have_the_ratios_and_what_is_not_there(page):
     assert row[5:] == ["", "", ""]
     row = cells(page("costs_batched.inc"), "9 x 3, 64 wide")
     assert row[1:] == ["6", "1.5", "4.0", "2e-08", "yes"]
+    row = cells(page("costs_serving.inc"), "score, 1,000 rows")
+    assert row[1:] == ["500 ms", "250 ms", "4,000", "0.50"]
+    row = cells(page("costs_serving.inc"), "packages")
+    assert row[1:] == ["1,000 MB", "100 MB", "", "0.10"]
     assert "not there" in page("costs_left_out.inc")
     assert "2026-01-02 on abacus" in page("costs_growth_summary.inc")
     assert "<svg" in page("costs_growth.svg")

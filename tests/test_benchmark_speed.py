@@ -36,6 +36,7 @@ from benchmarks.costs import (
     medians,
     memory,
     search,
+    serving,
     summarise_costs,
     summarise_medians,
     to_error,
@@ -366,6 +367,24 @@ def test_parts_yield_their_peers(name, monkeypatch):
     wanted = {t.peer for t in TARGETS if t.set == name} | {t.over for t in TARGETS if t.set == name}
     assert wanted <= measured.keys()
     assert min(measured.values()) > 0
+
+
+def test_an_exported_model_is_measured_beside_its_estimator(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(serving, "N_TRAINED", 60)
+    monkeypatch.setattr(serving, "SIZES", [3])
+    cases = {case.name: case.peers for case in SPEED["serving"]()}
+    for output in ("transform", "score"):
+        timed, sizes = cases[f"{output}, 3 rows"], cases[f"{output}, file"]
+        assert min(timed[peer](0)["seconds"] for peer in timed) > 0
+        assert all(0.01 < sizes[peer](0)["mb"] < 100 for peer in sizes)
+    packages = {peer: figures(0)["mb"] for peer, figures in cases["packages"].items()}
+    numpy_alone = serving.installed_mb("numpy")
+    assert numpy_alone < packages["onnxruntime"] < packages["skae"]
+    # of packages that need none, the sum of their files
+    folder = Path(np.__file__).parent
+    on_disk = sum(path.stat().st_size for path in folder.rglob("*") if path.suffix != ".pyc")
+    assert numpy_alone > 0.9 * on_disk / 1e6
 
 
 def test_growth_has_pca_beside_it(monkeypatch, no_fashion, tmp_path):

@@ -91,6 +91,9 @@ def test_p_values_of_new_rows_are_uniform_and_those_of_training_rows_are_ranks(b
     ranks = stats.rankdata(model.score_samples(benign), method="max")
     assert_allclose(model.p_values(benign), ranks / n)
     assert_allclose(model.p_values(benign[:1] + 1e3), 1 / (n + 1))
+    p_values, scores = model.p_values(benign, return_scores=True)
+    assert_array_equal(p_values, model.p_values(benign))
+    assert_array_equal(scores, model.score_samples(benign))
     few = detector(contamination=0.1, max_iter=2).fit(benign[:55])
     assert_array_equal(few.predict(benign[55:]) == -1, few.p_values(benign[55:]) <= 0.1)
 

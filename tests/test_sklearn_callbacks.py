@@ -258,7 +258,7 @@ def test_a_progress_bar_shows_epochs(iris, capfd):
 
 def test_the_code_of_the_guide_runs(digits):
     pytest.importorskip("rich")
-    text = (Path(__file__).parents[1] / "docs/user_guide.rst").read_text()
+    text = (Path(__file__).parents[1] / "docs/how_to/callbacks.rst").read_text()
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", text)
     [block] = [block for block in blocks if "import ProgressBar" in block]
     names = {"AutoencoderTransformer": AutoencoderTransformer, "train": digits[:200]}

@@ -901,7 +901,7 @@ def test_fits_without_callbacks_are_the_same(digits):
 def test_the_code_of_the_guide_runs(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train, test = images
-    text = (Path(__file__).parents[1] / "docs/user_guide.rst").read_text()
+    text = (Path(__file__).parents[1] / "docs/how_to/callbacks.rst").read_text()
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", text)
     [block] = [block for block in blocks if "import Checkpoint" in block]
     names = {"AutoencoderTransformer": AutoencoderTransformer, "train": train, "test": test}

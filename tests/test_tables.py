@@ -510,7 +510,9 @@ def test_new_rows_are_flagged_as_often_as_promised(detector):
     new = shop(3000, seed=5)
     error = np.sqrt(0.05 * 0.95 * (1 / 400 + 1 / 3000))
     assert abs((detector.predict(new) == -1).mean() - 0.05) < 3 * error
-    assert abs((detector.p_values(new) <= 0.5).mean() - 0.5) < 3 * np.sqrt(0.25 / 400)
+    p_values, scores = detector.p_values(new, return_scores=True)
+    assert abs((p_values <= 0.5).mean() - 0.5) < 3 * np.sqrt(0.25 / 400)
+    assert_allclose(scores, detector.score_samples(new), rtol=1e-12)
 
 
 def test_the_detector_is_a_parameter(split):

@@ -15,6 +15,7 @@ from . import (
     memory,
     profile,
     search,
+    serving,
     to_error,
     transform,
 )

@@ -1,5 +1,6 @@
 """Writes the tables and the plot of what skae costs, from the committed result files."""
 
+import re
 from pathlib import Path
 
 from generated_pages import left_out_table, list_table, number, results_line
@@ -197,6 +198,26 @@ def batched_table(folder, rows):
     (folder / "costs_batched.inc").write_text(list_table(header, body))
 
 
+def serving_table(folder, rows):
+    """Write what an exported model takes, and the estimator that it was made of."""
+    ours, exported = "skae", "onnxruntime"
+    ratios = case_ratios(rows, "serving", exported, ours)
+    body = []
+    for case, peers in medians(rows, "serving").items():
+        times = [f"{1e3 * peers[peer]:.3g} ms" for peer in (ours, exported)]
+        speed = f"{_rows_a_second(case, peers[exported]):,.0f}"
+        body.append([case, *times, speed, number(ratios[case], "{:.2f}")])
+    for case, peers in medians(rows, "serving", "mb").items():
+        sizes = [f"{figure_text(peers[peer])} MB" for peer in (ours, exported)]
+        body.append([case, *sizes, "", number(peers[exported] / peers[ours], "{:.2f}")])
+    header = ["What", ours, exported, f"{exported}, rows a second", "Ratio"]
+    (folder / "costs_serving.inc").write_text(list_table(header, body))
+
+
+def _rows_a_second(case, spent):
+    return int(re.search(r"([\d,]+) rows", case)[1].replace(",", "")) / spent
+
+
 def memory_table(folder, rows):
     """Write the largest memory of each fit."""
     body = []
@@ -241,9 +262,11 @@ def write_costs(folder, results):
     memory, about_memory = load_results(results / "memory")
     growth, about_growth = load_results(results / "growth")
     batched, about_batched = load_results(results / "batched")
-    # It has a protocol of its own, which the page tells.
-    about_batched = about_batched | {"protocol": ""}
-    (folder / "costs_batched_summary.inc").write_text(results_line(about_batched))
+    serving, about_serving = load_results(results / "serving")
+    for name, about in (("batched", about_batched), ("serving", about_serving)):
+        # They have protocols of their own, which the pages tell.
+        text = results_line(about | {"protocol": ""})
+        (folder / f"costs_{name}_summary.inc").write_text(text)
     for name, about in (("speed", about_speed), ("memory", about_memory), ("growth", about_growth)):
         (folder / f"costs_{name}_summary.inc").write_text(results_line(about))
     left_out = [e for about in (about_speed, about_memory, about_growth) for e in about["left_out"]]
@@ -256,6 +279,7 @@ def write_costs(folder, results):
     detector_table(folder, speed)
     process_table(folder, speed)
     batched_table(folder, batched)
+    serving_table(folder, serving)
     memory_table(folder, memory)
     growth_plot(folder, growth)
 

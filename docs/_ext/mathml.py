@@ -10,7 +10,9 @@ def _inline(translator, node):
 
 
 def _block(translator, node):
-    translator.body.append(f'<p class="math">{tex2mathml(node.astext(), as_block=True)}</p>')
+    formula = tex2mathml(node.astext(), as_block=True)
+    # one that is wider than a phone scrolls by itself
+    translator.body.append(f'<p class="math" style="overflow-x: auto">{formula}</p>')
     raise nodes.SkipNode
 
 

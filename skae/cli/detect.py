@@ -49,7 +49,7 @@ def run(args):
         model = load_detector(args.model)
         frame = _with_texts(frame, model.encoder_.columns_)
     with fitting(args.data):
-        scores, p_values = model.score_samples(frame), model.p_values(frame)
+        p_values, scores = model.p_values(frame, return_scores=True)
     labels = np.where(scores < model.offset_, -1, 1)
     order = np.argsort(scores, kind="stable")
     printed = order[: max(args.top, 0)]

@@ -169,7 +169,7 @@ class ScoreDisplay:
             The display with its picture.
         """
         estimator, X = detector_and_rows(estimator, X)
-        scores, p_values = estimator.score_samples(X), estimator.p_values(X)
+        p_values, scores = estimator.p_values(X, return_scores=True)
         return cls(scores, p_values, estimator.offset_).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from sklearn.base import clone
@@ -212,7 +212,17 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         X = self._encoded(X)
         return self.detector_.predict(X, fdr)
 
-    def p_values(self, X: Any, confidence: float | None = None) -> np.ndarray:
+    @overload
+    def p_values(self, X: Any, confidence: float | None = ...) -> np.ndarray: ...
+
+    @overload
+    def p_values(
+        self, X: Any, confidence: float | None = ..., *, return_scores: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def p_values(
+        self, X: Any, confidence: float | None = None, *, return_scores: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the conformal p-values of the rows of a table.
 
         Parameters
@@ -221,11 +231,15 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
             A table with the columns of the training table.
         confidence : float or None, default=None
             As for `AutoencoderAnomalyDetector.p_values`.
+        return_scores : bool, default=False
+            Whether to return the scores as well, so that the rows go through the nets once.
 
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
             Small for anomalies, and uniform for rows like the training ones.
+        scores : ndarray of shape (n_samples,)
+            ``score_samples(X)``. Only where `return_scores` is true.
 
         Raises
         ------
@@ -233,7 +247,8 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
             If `confidence` is not in (0, 1).
         """
         X = self._encoded(X)
-        return self.detector_.p_values(X, confidence)
+        both = self.detector_.p_values(X, confidence, return_scores=True)
+        return both if return_scores else both[0]
 
     def explain(self, X: Any, details: bool = False) -> Any:
         """Return how much each column contributes to the score of each row.
