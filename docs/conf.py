@@ -24,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "api_pages",
     "generated_pages",
+    "benchmark_pictures",
     "cost_pages",
     "imputation_pages",
     "table_pages",
