@@ -17,6 +17,7 @@ release = version = skae.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "mathml",
     "numpydoc",
     "sphinx_copybutton",
