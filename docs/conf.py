@@ -17,7 +17,9 @@ release = version = skae.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
+    "inventories",
     "mathml",
     "numpydoc",
     "sphinx_copybutton",
@@ -34,6 +36,10 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "examples", "api_list.rst"]
 # The list is written by generated_pages and included in api.rst.
 autosummary_generate = ["api_list.rst"]
+# Types are in the docstrings, in words; in a signature they would hide the names.
+autodoc_typehints = "none"
+# A role that leads nowhere is an error, also one to another project: see _ext/inventories.py.
+nitpicky = True
 # autodoc writes every method in full instead, see _templates
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
