@@ -87,6 +87,14 @@ def api_page(folder):
         for module in modules:
             public = importlib.import_module(module)
             names = [n for n in public.__all__ if callable(getattr(public, n))]
+            if len(modules) > 1:
+                lines += [
+                    module,
+                    "~" * len(module),
+                    "",
+                    inspect.getdoc(public).split("\n\n")[0],
+                    "",
+                ]
             lines += [f".. module:: {module}", "", ".. autosummary::", "   :toctree: generated/"]
             lines += ["", *(f"   {name}" for name in sorted(names)), ""]
     (folder / "api_list.rst").write_text("\n".join(lines))
