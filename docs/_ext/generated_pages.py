@@ -88,15 +88,11 @@ def api_page(folder):
             public = importlib.import_module(module)
             names = [n for n in public.__all__ if callable(getattr(public, n))]
             if len(modules) > 1:
-                lines += [
-                    module,
-                    "~" * len(module),
-                    "",
-                    inspect.getdoc(public).split("\n\n")[0],
-                    "",
-                ]
+                about = inspect.getdoc(public).split("\n\n")[0]
+                lines += [module, "~" * len(module), "", about, ""]
             lines += [f".. module:: {module}", "", ".. autosummary::", "   :toctree: generated/"]
-            lines += ["", *(f"   {name}" for name in sorted(names)), ""]
+            # on a phone they would leave no room for what a name is
+            lines += ["   :nosignatures:", "", *(f"   {name}" for name in sorted(names)), ""]
     (folder / "api_list.rst").write_text("\n".join(lines))
 
 
