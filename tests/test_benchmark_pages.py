@@ -2,15 +2,21 @@
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.run import load_results
+from benchmarks.summary import geometric_mean, mean_ratios
+
 sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
 
+import benchmark_pictures
 import cost_pages
 
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 ABOUT = {
     "date": "2026-01-02",
     "versions": {"skae": "0", "pyod": None},
@@ -133,3 +139,39 @@ def test_tables_have_the_ratios_and_what_is_not_there(page):
     assert "not there" in page("costs_left_out.inc")
     assert "2026-01-02 on abacus" in page("costs_growth_summary.inc")
     assert "<svg" in page("costs_growth.svg")
+
+
+def test_the_pictures_show_the_result_files(tmp_path):
+    benchmark_pictures.draw(tmp_path, RESULTS)
+    page = (RESULTS.parents[1] / "docs" / "benchmarks.rst").read_text()
+    shown = set(re.findall(r"generated/(picture_\w+\.svg)", page))
+    assert shown == {path.name for path in tmp_path.glob("*.svg")}
+
+    rows = load_results(RESULTS / "reconstruction")[0]
+    axes = benchmark_pictures.error_picture(rows).axes[0]
+    [ours] = [line for line in axes.lines if line.get_label() == "skae"]
+    ratios = mean_ratios(rows)["skae"]
+    digits = geometric_mean(ratio for (name, _), ratio in ratios.items() if name == "digits")
+    assert ours.get_xdata()[axes_labels(axes).index("digits")] == pytest.approx(digits)
+
+    summary = load_results(RESULTS / "anomaly")[1]["summary"]
+    axes = benchmark_pictures.detection_picture(summary).axes[1]
+    place = axes_labels(benchmark_pictures.detection_picture(summary).axes[0]).index("skae")
+    found = [
+        line.get_xdata()[0]
+        for line in axes.lines
+        if len(line.get_xdata()) == 1 and line.get_ydata()[0] == place
+    ]
+    # the score that halves of the sets chose, on the other halves
+    assert found == [summary["the choice (clean)"]["not_chosen_on"]]
+
+
+def axes_labels(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_the_detectors_of_the_picture_are_the_choice_and_others():
+    summary = load_results(RESULTS / "anomaly")[1]["summary"]
+    labels = axes_labels(benchmark_pictures.detection_picture(summary).axes[0])
+    assert [label for label in labels if label.startswith("skae")] == ["skae"]
+    assert {"IsolationForest", "DTE-NP", "PyOD KNN"} <= set(labels)

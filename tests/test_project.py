@@ -20,7 +20,6 @@ from benchmarks.costs import case_ratios
 from benchmarks.run import load_results
 from skae._utils.registry import Strategy
 from skae.architectures import ARCHITECTURES
-from skae.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "skae").rglob("*.py"))
@@ -224,16 +223,6 @@ def test_code_of_the_variants_runs(page):
     # what a page registers is its own
     for name in ARCHITECTURES.keys() - registry:
         del ARCHITECTURES[name]
-
-
-def test_code_of_the_page_on_strategies_runs():
-    text = (ROOT / "docs/contributing.rst").read_text()
-    registry, names = dict(LOSSES), {}
-    for block in re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", text):
-        exec(textwrap.dedent(block), names)
-    assert names["bound"].shape == (200,)
-    for name in LOSSES.keys() - registry:
-        del LOSSES[name]
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])

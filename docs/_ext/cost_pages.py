@@ -230,7 +230,7 @@ def memory_table(folder, rows):
             for case, peers in figures[0].items()
             for peer in peers
         ]
-    header = ["What", "Rows x features", "", "MB beyond X", "MB in all", "Fit, seconds"]
+    header = ["What", "Rows x features", "Method", "MB beyond X", "MB in all", "Fit, seconds"]
     (folder / "costs_memory.inc").write_text(list_table(header, body))
 
 
@@ -241,13 +241,14 @@ def growth_plot(folder, rows):
     parts = [part for part in AXES if any(row["set"] == part for row in rows)]
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    colors = {"PCA": "#1f5fa8", "skae, one epoch": "0.35", "skae": "#b3261e"}
     for axis, part in zip(axes, parts, strict=True):
         size, label = AXES[part]
         at = {row["case"]: row[size] for row in rows if row["set"] == part}
         found = medians(rows, part)
         for peer in dict.fromkeys(row["peer"] for row in rows):
             line = [(at[case], peers[peer]) for case, peers in found.items() if peer in peers]
-            axis.plot(*zip(*line, strict=True), marker="o", label=peer)
+            axis.plot(*zip(*line, strict=True), marker="o", label=peer, color=colors.get(peer))
         axis.set(xscale="log", yscale="log", xlabel=label)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("Fit, seconds")

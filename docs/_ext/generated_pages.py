@@ -68,7 +68,7 @@ API = {
     "Estimators": ["skae"],
     "Drift": ["skae.drift"],
     "Searches": ["skae.model_selection"],
-    "Export": ["skae.export"],
+    "Files and export": ["skae.io", "skae.export"],
     "Comparison, metrics, plots and tables": [
         "skae.compare",
         "skae.metrics",
@@ -87,8 +87,12 @@ def api_page(folder):
         for module in modules:
             public = importlib.import_module(module)
             names = [n for n in public.__all__ if callable(getattr(public, n))]
-            lines += [f".. currentmodule:: {module}", ".. autosummary::", "   :toctree: generated/"]
-            lines += ["", *(f"   {name}" for name in sorted(names)), ""]
+            if len(modules) > 1:
+                about = inspect.getdoc(public).split("\n\n")[0]
+                lines += [module, "~" * len(module), "", about, ""]
+            lines += [f".. module:: {module}", "", ".. autosummary::", "   :toctree: generated/"]
+            # on a phone they would leave no room for what a name is
+            lines += ["   :nosignatures:", "", *(f"   {name}" for name in sorted(names)), ""]
     (folder / "api_list.rst").write_text("\n".join(lines))
 
 
@@ -113,7 +117,7 @@ def benchmark_tables(folder, results):
     (folder / "benchmark_summary.inc").write_text("\n".join(text))
 
     header = [
-        "",
+        "Method",
         "Pairs",
         "Ratio to PCA",
         "on shared pairs",
@@ -138,7 +142,7 @@ def benchmark_tables(folder, results):
     (folder / "benchmark_peers.inc").write_text(list_table(header, body))
 
     header = [
-        "",
+        "Method",
         "Fits that reach 0.9 x PCA",
         "median seconds",
         "where all do",
@@ -250,7 +254,7 @@ def anomaly_tables(folder, results):
             )
             cells = (number(e.get(key), formats.get(key, "{:.3f}")) for key in keys)
             body.append([peer, *cells])
-        header = ["", "Sets", "AUROC", "on halves not chosen on", "on halves chosen on"]
+        header = ["Method", "Sets", "AUROC", "on halves not chosen on", "on halves chosen on"]
         header += ["times chosen", "AP", "mean rank", "mean fit, seconds", "over IsolationForest's"]
         (folder / f"anomaly_peers_{setting}.inc").write_text(list_table(header, body))
         about_set = {row["set"]: row for row in own}
@@ -280,7 +284,7 @@ def calibration_tables(folder, results):
     rows, about = load_results(results)
     (folder / "calibration_summary.inc").write_text(results_line(about))
     alphas = sorted({row["alpha"] for row in rows})
-    header = ["", *(f"{t} at {a:g}" for a in alphas for t in ("Mean", "Worst set"))]
+    header = ["Method", *(f"{t} at {a:g}" for a in alphas for t in ("Mean", "Worst set"))]
     body = []
     for peer, e in about["summary"].items():
         cells = [peer]
@@ -290,7 +294,7 @@ def calibration_tables(folder, results):
             cells.append(f"{worst} ({e[f'worst_set_{a:g}']})")
         body.append(cells)
     (folder / "calibration_peers.inc").write_text(list_table(header, body))
-    header = ["", *(f"Above {a:g}" for a in alphas), "Above any of them"]
+    header = ["Method", *(f"Above {a:g}" for a in alphas), "Above any of them"]
     columns = [*(f"above_{a:g}" for a in alphas), "above_any"]
     body = [
         [peer, *(number(e.get(column), "{:.1%}") for column in columns)]
@@ -328,7 +332,14 @@ def probability_tables(folder, results):
     """Write the tables of the probabilities of being an anomaly."""
     rows, about = load_results(results)
     (folder / "probability_summary.inc").write_text(results_line(about))
-    header = ["", "Sets", "Log-loss", "Brier score", "Calibration error", "Better than constant"]
+    header = [
+        "Method",
+        "Sets",
+        "Log-loss",
+        "Brier score",
+        "Calibration error",
+        "Better than constant",
+    ]
     header += ["Log-loss on halves not chosen on", "Brier score there", "Times chosen"]
     columns = ["sets", "log_loss", "brier", "calibration_error", "better_than_constant"]
     columns += ["log_loss_not_chosen_on", "brier_not_chosen_on", "times_chosen_by_log_loss"]
@@ -383,7 +394,7 @@ def variants_tables(folder, results):
             cells = [number(m, "{:,.0f}" if m and m >= 1e4 else "{:.4g}") for m in means]
             body.append(["" if title == before else title, peer, *cells])
             before = title
-        header = ["Set", "", *(metric.replace("_", " ") for metric in metrics)]
+        header = ["Set", "Method", *(metric.replace("_", " ") for metric in metrics)]
         if len(sets) == 1:
             # the page says which set it is
             header, body = header[1:], [row[1:] for row in body]

@@ -21,7 +21,7 @@ def peers_table(folder, summary):
         ]
         for entry in summary.values()
     ]
-    header = ["Removed", "", "Sets", "Fitted rows", "Held-out rows", "Median seconds"]
+    header = ["Removed", "Method", "Sets", "Fitted rows", "Held-out rows", "Median seconds"]
     (folder / "imputation_peers.inc").write_text(list_table(header, body))
 
 

@@ -42,7 +42,7 @@ def means_tables(folder, summary):
                 ]
                 for peer, entry in peers.items()
             ]
-            header = ["", *(title for _, title, _ in metrics), "Mean seconds"]
+            header = ["Method", *(title for _, title, _ in metrics), "Mean seconds"]
             parts.append(f"**{TITLES[job]}** ({half})\n\n{list_table(header, body)}")
     (folder / "tables_means.inc").write_text("\n".join(parts))
 
@@ -64,7 +64,7 @@ def losses_text(folder, rows):
                     shared = values.keys() & found[OURS].keys()
                     n_better = sum(values[name] < found[OURS][name] for name in shared)
                     body.append([peer, job, title, f"{n_better} of {len(shared)}"])
-    header = ["Better than skae", "", "by", "on"]
+    header = ["Better than skae", "Task", "by", "on"]
     (folder / "tables_losses.inc").write_text(list_table(header, body))
 
 
