@@ -21,6 +21,7 @@ PROJECTS = {
         "https://scikit-learn.org/stable/",
         {
             "sklearn.set_config": ("function", PAGE),
+            "sklearn.calibration.CalibrationDisplay": ("class", PAGE),
             "sklearn.decomposition.PCA": ("class", PAGE),
             "sklearn.decomposition.TruncatedSVD": ("class", PAGE),
             "sklearn.ensemble.IsolationForest": ("class", PAGE),
@@ -28,6 +29,7 @@ PROJECTS = {
             "sklearn.model_selection.GridSearchCV": ("class", PAGE),
             "sklearn.model_selection.KFold": ("class", PAGE),
             "sklearn.model_selection.StratifiedKFold": ("class", PAGE),
+            "sklearn.model_selection.ValidationCurveDisplay": ("class", PAGE),
             "sklearn.model_selection.cross_validate": ("function", PAGE),
             "sklearn.pipeline.Pipeline": ("class", PAGE),
             "sklearn.utils.metadata_routing.MetadataRequest": ("class", PAGE),
