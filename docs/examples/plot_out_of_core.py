@@ -1,0 +1,92 @@
+"""
+A table that does not fit in memory
+===================================
+
+Chunk by chunk with ``partial_fit``, or from a memory map with ``fit``. The table here is small, so
+that the example runs in seconds, but neither way ever holds all of it.
+"""
+
+# %%
+# The rows: the handwritten digits, and each of them moved by a pixel in four directions, in a random
+# order, in a file. A quarter of the digits is kept aside before they are moved.
+
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.decomposition import IncrementalPCA
+from sklearn.model_selection import train_test_split
+
+from skae import AutoencoderTransformer
+from skae.metrics import explained_variance_scorer
+
+moves = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
+
+
+def moved(images):
+    copies = [np.roll(images.reshape(-1, 8, 8), move, axis=(1, 2)) for move in moves]
+    return np.concatenate(copies).reshape(-1, 64)
+
+
+train, test = train_test_split(load_digits().data.astype(np.float32) / 16, random_state=0)
+test = moved(test)
+order = np.random.default_rng(0).permutation(5 * len(train))
+
+folder = Path(tempfile.mkdtemp())
+path = folder / "rows.npy"
+np.save(path, moved(train)[order])
+
+# %%
+# Both models see the same chunks of 500 rows, one at a time. ``IncrementalPCA`` needs one pass. A
+# net needs to see its rows more than once: here the file is gone over five times, where some
+# twenty times would be better. The score is the fraction of the variance of the rows kept aside
+# that eight numbers explain.
+
+rows = np.load(path, mmap_mode="r")
+n_chunks = len(range(0, len(rows), 500))
+models = {
+    "IncrementalPCA": IncrementalPCA(8),
+    "AutoencoderTransformer": AutoencoderTransformer(8, random_state=0),
+}
+scores = {name: [] for name in models}
+for _ in range(5):
+    for start in range(0, len(rows), 500):
+        chunk = rows[start : start + 500]
+        for name, model in models.items():
+            model.partial_fit(chunk)
+            scores[name].append(explained_variance_scorer(model, test))
+for name, values in scores.items():
+    print(f"{name}: {values[0]:.4f} after one chunk, {values[-1]:.4f} at the end")
+
+# %%
+# A chunk can come from anywhere. With Dask it is a block of an array,
+# ``for block in X.blocks.ravel(): model.partial_fit(block.compute())``, and from a Parquet file it
+# is a batch: see :doc:`/large_data`.
+#
+# ``fit`` takes the memory map itself and reads its batches from the file. It knows when it will
+# end, so its learning rate falls, and it chooses the epoch on rows that it holds out.
+
+by_fit = AutoencoderTransformer(8, max_iter=5, random_state=0).fit(rows)
+at_end = explained_variance_scorer(by_fit, test)
+print(f"fit, five epochs on the memory map: {at_end:.4f}")
+
+figure, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
+for name, values in scores.items():
+    ax.plot(
+        np.arange(1, len(values) + 1) / n_chunks,
+        1 - np.array(values),
+        "o-",
+        ms=4,
+        label=f"{name}, chunk by chunk",
+    )
+ax.plot(5, 1 - at_end, "k*", ms=12, label="AutoencoderTransformer, fit on the memory map")
+ax.set(
+    xlabel="passes over the file",
+    ylabel="variance of unseen rows that is lost",
+    xticks=range(6),
+    yscale="log",
+)
+figure.legend(loc="outside upper center", ncols=3, frameon=False)
+plt.show()
