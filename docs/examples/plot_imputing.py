@@ -3,7 +3,7 @@ Gaps filled, beside scikit-learn's imputers
 ===========================================
 
 The autoencoder takes tables with gaps as they are, and its reconstruction has a value for each gap.
-On one table here that is the best of four ways to fill them, and on the other it is not.
+How much is missing decides whether that is better than what scikit-learn's imputers fill in.
 """
 
 # %%
@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
 
-digits = load_digits().data
+digits = load_digits().data[::2]  # every other one, to save time
 tables = {
     "breast_cancer": load_breast_cancer().data,
     "digits": digits[:, np.mean(digits > 0, axis=0) > 0.05],
@@ -38,7 +38,7 @@ fractions = (0.1, 0.3, 0.5)
 
 
 def fill_by_skae(train, test):
-    model = AutoencoderTransformer(8, max_iter=40, random_state=0).fit(train)
+    model = AutoencoderTransformer(8, max_iter=30, random_state=0).fit(train)
     return np.where(np.isnan(test), model.reconstruct(test), test)
 
 
@@ -81,3 +81,10 @@ for ax, (table, X) in zip(axes, tables.items(), strict=True):
 axes[0].set(ylabel="error of what was filled in", ylim=(0, None))
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 plt.show()
+
+# %%
+# Where little is missing, the tumours' columns follow from each other nearly by a formula, and a
+# regression for each column is better than a reconstruction from eight numbers; the nearest digits
+# are about as good as it. Where much is missing, the autoencoder is ahead on both tables. This is
+# one draw of the gaps: :doc:`/missing` has six tables, all features for each imputer, and more
+# draws, and there ``IterativeImputer`` is ahead more often than the autoencoder.

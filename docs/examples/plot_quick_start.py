@@ -51,8 +51,8 @@ plt.show()
 
 # %%
 # ``AutoencoderAnomalyDetector`` takes the place of ``IsolationForest``. Each of the same ten images
-# gets one wrong pixel, at a place drawn at random: it becomes black if it was light, and white if it
-# was dark. The p-value is the fraction of images as ordinary as the training rows that would look as odd.
+# gets one wrong pixel, at a place drawn at random: it becomes black if it was light, and white if
+# it was dark. The p-value says how often an ordinary image would look at least as odd.
 
 detector = AutoencoderAnomalyDetector(random_state=0).fit(train)
 damaged = test[first].copy()
