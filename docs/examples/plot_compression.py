@@ -141,20 +141,20 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 plt.show()
 
 # %%
-# JPEG is ahead on the photograph at every size that both reach, although it has learnt nothing. (The
-# photograph was stored as a JPEG once, which helps JPEG most where it is nearly exact.)
+# JPEG is ahead on the photograph at every size that both reach, although it has learnt nothing.
+# The photograph was stored as a JPEG once, which helps JPEG most where it is nearly exact.
 #
-# On the digits the autoencoder is ahead of PCA up to one and a half bits per pixel, and JPEG is
-# behind both: strokes of one pixel are hard for it, and its tables are a larger part of a small
-# file. Sixteen codes cannot be exact, so beyond their ceiling PCA with all 64 is better, and PNG is
-# exact for less than JPEG needs to be nearly so. The defaults of skae were chosen on sets that
-# include the digits.
+# On the digits the autoencoder is ahead of PCA between half a bit and one and a half bits per
+# pixel. JPEG is behind PCA with all 64 codes at every size: strokes of one pixel are hard for it,
+# and its tables are a larger part of a small file. Sixteen codes cannot be exact, so beyond their
+# ceiling PCA with all 64 is better, and PNG is exact for less than JPEG needs to be nearly so. The
+# defaults of skae were chosen on sets that include the digits.
 
 # %%
 # Parts of both, each at the size that is nearest to half a bit per pixel. JPEG cannot make the
 # image of the digits that small.
 
-parts = {"a photograph": np.s_[120:264, 220:420], "handwritten digits": np.s_[:40, :56]}
+parts = {"a photograph": np.s_[120:264, 220:420], "handwritten digits": np.s_[:24, :40]}
 figure, axes = plt.subplots(2, 4, figsize=(11, 5), layout="constrained")
 for line, (task, part) in zip(axes, parts.items(), strict=True):
     line[0].imshow(tasks[task][1][part], cmap="gray", vmin=0, vmax=255)
@@ -166,4 +166,7 @@ for line, (task, part) in zip(axes, parts.items(), strict=True):
         print(f"{task}, {name}: {rate:.2f} bits per pixel, {quality:.1f} dB")
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
+for ax in axes[1]:
+    ax.hlines([7.5, 15.5], -0.5, 39.5, color="C0")
+    ax.vlines(np.arange(7.5, 39, 8), -0.5, 23.5, color="C0")
 plt.show()

@@ -83,8 +83,8 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", 
 plt.show()
 
 # %%
-# Where little is missing, the tumours' columns follow from each other nearly by a formula, and a
-# regression for each column is better than a reconstruction from eight numbers; the nearest digits
-# are about as good as it. Where much is missing, the autoencoder is ahead on both tables. This is
-# one draw of the gaps: :doc:`/missing` has six tables, all features for each imputer, and more
-# draws, and there ``IterativeImputer`` is ahead more often than the autoencoder.
+# Where little of the tumours' table is missing, skae loses: its columns follow from each other
+# nearly by a formula, and a regression for each column is better than a reconstruction from eight
+# numbers. Where much is missing, this draw of the gaps has skae ahead. On the digits it is ahead of
+# ``KNNImputer`` by a little. :doc:`/missing` has more tables and more draws, and the cases where
+# skae loses.

@@ -2,8 +2,8 @@
 Many nets in one run
 ====================
 
-A step of a small net takes little arithmetic and many calls. ``BatchedGridSearchCV`` trains the nets
-of all candidates and folds as stacks of weights, and gives the scores that ``GridSearchCV`` gives.
+A step of a small net takes little arithmetic and many calls. ``BatchedGridSearchCV`` trains the
+nets of all candidates and folds as stacks of weights, and gives the scores of ``GridSearchCV``.
 """
 
 # %%
