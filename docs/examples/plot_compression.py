@@ -2,8 +2,8 @@
 Compression of images, beside JPEG
 ==================================
 
-Codes that are rounded and written to a file make a compressor. JPEG is better at photographs; the
-autoencoder is better at images of one kind, which it has learnt.
+Codes that are rounded and written to a file make a compressor. JPEG is better at photographs. In
+small files, the autoencoder is better at images of one kind, which it has learnt.
 """
 
 # %%
@@ -89,8 +89,8 @@ for task, (rows, _, max_iter) in tasks.items():
     print(f"{task}: epoch {fitted[task]['skae, 16 codes'].best_iter_} is kept")
 
 # %%
-# Epoch 0 is PCA: where it is kept, training made the net no better on rows held out, and the two
-# compress alike.
+# Epoch 0 is PCA: where it is kept, these few epochs made the net no better on rows held out, and
+# the two compress alike.
 #
 # Through a file on disk and back. What comes out is the image that the rounded codes stand for.
 

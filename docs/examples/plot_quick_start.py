@@ -2,8 +2,8 @@
 Five minutes with skae
 ======================
 
-An autoencoder in place of PCA keeps more of each image in the same eight numbers, and the same
-kind of net finds an image that is not what it should be, and says where.
+An autoencoder in place of PCA keeps more of each image in the same eight numbers, and a detector
+made of such nets says how odd an image is, and where.
 """
 
 # %%
@@ -66,8 +66,9 @@ print(f"{(p_values <= 0.05).sum()} of 10 have a p-value of at most 0.05")
 print(f"the wrong pixel is the oddest one in {(named == wrong).sum()} of 10")
 
 # %%
-# ``explain`` divides the score of an image among its pixels. The circle is where the pixel was
-# changed.
+# A pixel that could be part of a stroke is hardly odd, and most of these images are not flagged.
+# One where such a digit has no ink is. ``explain`` divides the score of an image among its pixels;
+# the circle is where the pixel was changed.
 
 figure, axes = plt.subplots(2, 10, figsize=(10, 2.5), layout="constrained")
 for i, (top, bottom) in enumerate(axes.T):
