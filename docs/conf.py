@@ -79,4 +79,5 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "plot_gallery": True,
+    "within_subsection_order": "gallery_order.quick_start_first",
 }
