@@ -17,10 +17,14 @@ PICTURE = re.compile(r"/generated/tutorials/(\S+\.png)")
 
 def draw(page, folder):
     """Run the Python code of a page, and move the pictures that it saves to a folder."""
+    blocks = CODE.findall(page.read_text())
+    # What comes after the last picture may need packages that the documentation does not.
+    while "savefig" not in blocks[-1]:
+        blocks.pop()
     names = {}
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
         with contextlib.redirect_stdout(io.StringIO()):
-            for block in CODE.findall(page.read_text()):
+            for block in blocks:
                 exec(textwrap.dedent(block), names)
         plt.close("all")
         for name in PICTURE.findall(page.read_text()):
