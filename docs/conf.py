@@ -31,6 +31,7 @@ extensions = [
     "cost_pages",
     "imputation_pages",
     "table_pages",
+    "tutorial_pages",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "examples", "api_list.rst"]
