@@ -21,7 +21,7 @@ X = load_digits().data / 16
 n_components = 6
 pca = PCA(n_components).fit(X)
 autoencoder = AutoencoderTransformer(
-    n_components, hidden_layer_sizes=(256,), max_iter=80, random_state=0
+    n_components, hidden_layer_sizes=(256,), max_iter=60, random_state=0
 ).fit(X)
 models = {"PCA": pca, "skae": autoencoder}
 
@@ -75,12 +75,11 @@ for panel, (name, model) in zip(panels, models.items(), strict=True):
     )
 
 # %%
-# A picture that has left the digits is a code that no digit has: numbers of one code go together,
-# and the line of one number leaves the others where they are. How far are the pictures from the
-# nearest real digit, in the mean?
+# Pictures at the ends of a line may be no digits: the numbers of one code depend on each other, and
+# here one moves while the others stay. How far are the pictures from the nearest real digit?
 
 for name, model in models.items():
     images = traversals(model).reshape(-1, 64)
     squares = ((images[:, None] - X[None]) ** 2).mean(axis=2).min(axis=1)
-    print(f"{name}: mean squared distance to the nearest digit {squares.mean():.4f}")
+    print(f"{name}: mean squared distance of a pixel {squares.mean():.4f}")
 plt.show()
