@@ -80,9 +80,7 @@ for name, model in models.items():
     both = np.concatenate([model.inverse_transform(model.transform(test)), samples[name]])
     truth = np.arange(len(both)) < n
     told = cross_val_predict(RandomForestClassifier(50, random_state=0), both, truth, cv=3)
-    print(
-        f"{name}: sure of its digit {sure:.2f}, told from reconstructed ones {np.mean(told == truth):.0%}"
-    )
+    print(f"{name}: sure of its digit {sure:.2f}, told from real {np.mean(told == truth):.0%}")
 
 # %%
 # The variational autoencoder has a better likelihood and better images than probabilistic PCA. But
@@ -91,8 +89,8 @@ for name, model in models.items():
 # real images; that of the plain autoencoder's makes the images that look most like one digit.
 #
 # ``interpolate`` decodes the codes on the straight line between those of two images, from a 2 to
-# a 6 and from a 0 to a 4. PCA fades one image out and the other in. So does the autoencoder, with
-# less grey half-way.
+# a 6 and from a 0 to a 4. PCA fades one image out and the other in. The autoencoder does much the
+# same here: with eight numbers the images half-way are no digits for either of them.
 
 figure, axes = plt.subplots(4, 14, figsize=(10, 3.1), layout="constrained")
 steps = np.linspace(0, 1, 14)[:, None]
