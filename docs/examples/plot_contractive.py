@@ -73,9 +73,8 @@ plt.show()
 
 # %%
 # With weight 1 codes move less, as they should, and the error of clean images stays about the same.
-# Neighbours of noisy images are found no better for it: what the penalty takes away is movement,
-# and codes of different digits come closer together, too. A weight of ten times the default helps
-# against small noise only. The code is then flat at the training images and steep between them, and
-# large noise moves it further than the plain one.
+# The neighbours of noisy images are found no better for it: codes that move less are not yet codes
+# that tell digits apart. With weight 10 codes move less under small noise only, and under large
+# noise they move further than without the penalty.
 #
 # If the noise is known, a corruption makes the net remove it, which the example on denoising shows.

@@ -69,8 +69,8 @@ for line, (name, images) in zip(axes, samples.items(), strict=True):
 # %%
 # How good are they? A forest that tells digits apart says how sure it is of each image. And a
 # second one learns to tell new images from real ones, and is right in half of the cases if they are
-# alike. The real images are first reconstructed by the model that made the new ones, so that the
-# forest cannot go by their sharpness: PCA's are blurred, the real and the new ones.
+# alike. The real images are first reconstructed by the model that made the new ones: what a model
+# reconstructs is blurred, and the forest would go by the blur.
 
 forest = RandomForestClassifier(100, random_state=0).fit(train, y_train)
 models = {"PCA": pca, "PCA, mixture": pca, "variational": variational, "skae, mixture": plain}

@@ -57,10 +57,10 @@ for name, code in codes.items():
     )
 
 # %%
-# Nearly zero is not zero. The decoder reads small entries, too, and with zeros in their place the
-# error grows by a third, though it stays below PCA's. The sparse code is one to look at, not
-# a way to store fewer numbers. Purity is higher: an entry that is large says more often which digit
-# it is.
+# The purity of the sparse code is the highest: an entry that is large says more often which digit
+# it is. But the entries that are nearly zero still matter. The decoder reads them, too, and with
+# zeros in their place the error grows by more than a third, though it stays below PCA's. The sparse
+# code is one to look at, and not a way to store fewer numbers.
 #
 # The codes of unseen images, one in a row of the picture and sorted by digit.
 
