@@ -73,7 +73,7 @@ for ax, (name, code) in zip(axes, relative.items(), strict=True):
     ax.set(title=name, xlabel="component", xticks=range(0, 16, 5))
 starts = np.searchsorted(y_test[order], range(10))
 axes[0].set_yticks(starts, [f"digit {digit}" for digit in range(10)])
-figure.colorbar(image, ax=axes, label="entry over its root mean square")
+_ = figure.colorbar(image, ax=axes, label="entry over its root mean square")
 
 # %%
 # What eight of the components stand for. ``components_`` is how the reconstruction changes with
