@@ -69,7 +69,7 @@ html_theme_options = {
 }
 # Pages that stand alone, or have wide tables, have no sidebar.
 WITHOUT_SIDEBAR = ["index", "install", "quick_start", "auto_examples/*", "api", "generated/*"]
-WITHOUT_SIDEBAR += ["benchmarks", "missing", "parameters", "tables", "variants/*"]
+WITHOUT_SIDEBAR += ["benchmarks", "missing", "parameters", "tables", "variants/*", "coming_from"]
 html_sidebars = {page: [] for page in WITHOUT_SIDEBAR}
 html_show_sourcelink = False
 

@@ -33,7 +33,7 @@ for name, rows in (("as it is", stream), ("a tenth darker", faded)):
 axes[0].axhline(2, color="black", linestyle="--", label="alarm")
 axes[0].axvline(300, color="0.7")
 axes[0].set(xlabel="image", ylabel="evidence, powers of ten", title="The capital of all bets")
-axes[0].legend()
+_ = axes[0].legend()
 
 # %%
 # What changed is where the bets were won: each feature has its own capital. Here it is the
