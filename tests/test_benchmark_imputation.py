@@ -19,6 +19,8 @@ sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
 
 import imputation_pages
 
+pytestmark = pytest.mark.extended
+
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 

@@ -16,6 +16,8 @@ sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
 import benchmark_pictures
 import cost_pages
 
+pytestmark = pytest.mark.extended
+
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 ABOUT = {
     "date": "2026-01-02",

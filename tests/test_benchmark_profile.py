@@ -5,6 +5,8 @@ import pytest
 from benchmarks.costs import profile
 from benchmarks.costs._data import low_rank
 
+pytestmark = pytest.mark.extended
+
 
 def test_the_parts_of_a_step_add_up():
     before = {name: getattr(*place) for name, place in (profile.EPOCH | profile.STEP).items()}

@@ -45,6 +45,8 @@ from benchmarks.costs import (
 from benchmarks.costs._engine import Case
 from skae import AutoencoderTransformer
 
+pytestmark = pytest.mark.extended
+
 X = _data.low_rank(200, 8)
 
 

@@ -20,6 +20,8 @@ sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
 
 import table_pages
 
+pytestmark = pytest.mark.extended
+
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 

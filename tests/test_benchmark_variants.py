@@ -13,6 +13,8 @@ from benchmarks.__main__ import main
 from benchmarks.datasets import Unavailable
 from benchmarks.variants import FAMILIES, _figures, codes, generative
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture
 def toy(monkeypatch):

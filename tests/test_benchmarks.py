@@ -28,6 +28,8 @@ from benchmarks.__main__ import main
 from benchmarks.labelled import LABELLED, Labelled
 from skae import AutoencoderAnomalyDetector
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture(autouse=True)
 def quick_peers(monkeypatch):

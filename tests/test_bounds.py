@@ -26,6 +26,7 @@ def detector():
     return model, train, new, odd
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("n", [50, 1000])
 @pytest.mark.parametrize("confidence", [0.5, 0.9])
 def test_conditional_p_values_hold_for_nearly_all_training_rows(n, confidence):
@@ -40,6 +41,7 @@ def test_conditional_p_values_hold_for_nearly_all_training_rows(n, confidence):
     assert failed >= stats.binom.ppf(0.001, N_DRAWS, 1 - confidence) / 3
 
 
+@pytest.mark.extended
 def test_conditional_p_values_are_not_much_larger():
     marginal = np.array([0.01, 0.05])
     found = conditional(marginal, 2000, 0.9) / marginal

@@ -155,6 +155,7 @@ def checks_of_strategies():
     return pairs
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("estimator", "check"), checks_of_strategies())
 def test_scikit_learn_checks_on_every_strategy(estimator, check):
     check(estimator)

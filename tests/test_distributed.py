@@ -19,6 +19,8 @@ from sklearn.base import clone
 
 from skae import AutoencoderTransformer
 
+pytestmark = pytest.mark.extended
+
 pytest.importorskip("accelerate")
 
 SCRIPT = Path(__file__).parent / "distributed_fits.py"

@@ -20,6 +20,8 @@ from skae.losses import Loss
 from skae.penalties import Penalty
 from skae.scorings import Scoring
 
+pytestmark = pytest.mark.extended
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^( *)\.\. code-block:: python\n((?: *:.*\n)*)\n((?:\1   .*\n|\n)*)", re.M)
 REGISTRIES = [kind.registry for kind in (Architecture, Loss, Penalty, Scoring)]

@@ -85,6 +85,7 @@ def data_for(loss):
     return X
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss(loss, tmp_path):
     X = data_for(loss)
@@ -114,6 +115,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture(name, dtype, tmp_path):
@@ -146,6 +148,7 @@ def test_every_activation(tmp_path):
 QUICK_SCORINGS = ("combined", "neighbors")
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "scoring",
     [

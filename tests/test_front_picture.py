@@ -13,6 +13,8 @@ sys.path.append(str(Path(__file__).parents[1] / "docs"))
 
 import front_picture
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture(scope="module")
 def content():

@@ -24,7 +24,7 @@ NAMES = [f"pixel_{j}" for j in range(64)]
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_digits().data[:200]
+    return load_digits().data[:120]
 
 
 def small(**params):

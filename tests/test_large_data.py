@@ -16,6 +16,8 @@ from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer
 
+pytestmark = pytest.mark.extended
+
 PAGE = Path(__file__).parents[1] / "docs/large_data.rst"
 BLOCK = re.compile(r"\.\. code-block:: python\n((?:   :.*\n)*)\n((?:   .*\n|\n)*)")
 

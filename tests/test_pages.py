@@ -15,6 +15,8 @@ import skae
 from skae import cli
 from tests.test_project import readme_figures
 
+pytestmark = pytest.mark.extended
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 PAGES = [DOCS / f"{name}.rst" for name in ("index", "quick_start", "parameters", "coming_from")]

@@ -56,6 +56,7 @@ def test_the_start_is_pca_and_the_history_has_the_terms(name, digits):
     assert model.n_iter_ == 4
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize("corruption", [*CORRUPTIONS, None])
 def test_penalties_and_corruptions_go_together(name, corruption, digits):
@@ -168,6 +169,7 @@ def test_one_hidden_layer_is_exact(params, activation, digits):
     assert_allclose(found, squared_jacobians(model, X), rtol=1e-10)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "params",
     [{"hidden_layer_sizes": (9, 7)}, {"architecture": Convolutional(), "input_shape": (8, 8)}],

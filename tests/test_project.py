@@ -201,6 +201,7 @@ def test_public_signatures_have_types(name):
         assert function.__name__ == "__init__" or "return" in function.__annotations__, function
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", sorted(public_callables()))
 def test_examples_run(name):
     thing = public_callables()[name]
@@ -210,6 +211,7 @@ def test_examples_run(name):
         assert doctest.DocTestRunner().run(test).failed == 0
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "page", sorted((ROOT / "docs/variants").glob("*.rst")), ids=lambda page: page.stem
 )

@@ -90,6 +90,7 @@ def pca_and_autoencoder(folds, scoring):
     return GridSearchCV(pipeline, grid, scoring=scoring, cv=folds)
 
 
+@pytest.mark.extended
 def test_a_search_on_a_cluster_is_the_local_one(client, digits, folds, tmp_path):
     local = pca_and_autoencoder(folds, explained_variance_scorer).fit(digits)
     score = WorkerScore(tmp_path)
@@ -113,6 +114,7 @@ def test_a_killed_worker_changes_nothing(client, digits, folds, tmp_path):
     assert killed not in client.run(os.getpid).values()
 
 
+@pytest.mark.extended
 def test_own_classes_travel_to_a_worker_and_back(client, digits):
     # Defined here, these can only be sent by value.
     class Pair(nn.Module):

@@ -529,8 +529,14 @@ def test_the_detector_is_a_parameter(split):
     [
         TableEncoder(),
         TableAutoencoder(1, autoencoder=SMALL, random_state=0),
-        TableAnomalyDetector(random_state=0),
+        TableAnomalyDetector(detector=AutoencoderAnomalyDetector(1, max_iter=2), random_state=0),
     ]
 )
 def test_scikit_learn_s_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.extended
+@parametrize_with_checks([TableAnomalyDetector(random_state=0)])
+def test_scikit_learn_s_checks_of_the_default_detector(estimator, check):
     check(estimator)
