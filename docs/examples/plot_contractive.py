@@ -1,6 +1,6 @@
 """
-Codes that noise does not move
-==============================
+Contractive codes under noise
+=============================
 
 ``penalty="contractive"`` asks that a small change of a row changes its code only a little. Whether
 that helps what comes after the code is another question, and is measured here.

@@ -24,22 +24,23 @@ faded = stream.copy()
 faded[300:] *= 0.9
 detector = AutoencoderAnomalyDetector(contamination=0.01, random_state=0).fit(train)
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+_, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 for name, rows in (("as it is", stream), ("a tenth darker", faded)):
     monitor = DriftMonitor(detector, random_state=0).fit(train)
-    axes[0].plot(monitor.update(rows) / np.log(10), label=name)
+    ax.plot(monitor.update(rows) / np.log(10), label=name)
     flagged = (detector.predict(rows[300:]) == -1).mean()
     print(f"{name}: alarm at row {monitor.alarm_at_}; {flagged:.1%} of the later images flagged")
-axes[0].axhline(2, color="black", linestyle="--", label="alarm")
-axes[0].axvline(300, color="0.7")
-axes[0].set(xlabel="image", ylabel="evidence, powers of ten", title="The capital of all bets")
-_ = axes[0].legend()
+ax.axhline(2, color="black", linestyle="--", label="alarm")
+ax.axvline(300, color="0.7")
+ax.set(xlabel="image", ylabel="evidence, powers of ten", title="Evidence for a change")
+_ = ax.legend(loc="upper left")
 
 # %%
-# What changed is where the bets were won: each feature has its own capital. Here it is the
+# ``log_martingales_`` has the evidence of each feature, too, and shows what has changed: here the
 # brightest pixels, which are the ones that fade.
 
-image = axes[1].imshow(monitor.log_martingales_[1:].reshape(8, 8) / np.log(10), cmap="viridis")
-figure.colorbar(image, ax=axes[1], label="evidence, powers of ten")
-axes[1].set(title="The capital of each pixel's bets", xticks=[], yticks=[])
+figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")
+image = ax.imshow(monitor.log_martingales_[1:].reshape(8, 8) / np.log(10), cmap="viridis")
+figure.colorbar(image, ax=ax, label="evidence, powers of ten")
+ax.set(title="Evidence of each pixel", xticks=[], yticks=[])
 plt.show()
