@@ -813,9 +813,16 @@ class AutoencoderAnomalyDetector(
         return check_rows(self, X, self._accepted())
 
     def _accepted(self):
-        # A sequence's end is no entry to complete.
         allowed = accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
-        allowed.padding = False
+        if allowed.padding:
+            # A sequence's end is no entry to complete.
+            allowed.padding, allowed.no_nan = (
+                False,
+                (
+                    f"{type(self).__name__} takes sequences of one length only: cut them into windows "
+                    "of one length, or pass the codes of an AutoencoderTransformer, which takes both."
+                ),
+            )
         return allowed
 
     def __sklearn_tags__(self):

@@ -23,12 +23,13 @@ def float_type(X):
 
 @dataclass
 class Accepted:
-    """Which rows an estimator takes."""
+    """Which rows an estimator takes, and why it takes no NaN where others like it do."""
 
     sparse: bool
     missing: bool
     padding: bool
     positive_only: bool
+    no_nan: str = ""
 
     def enter(self, tags):
         """Enter it in an estimator's tags."""
@@ -134,6 +135,7 @@ def check_rows(estimator, X, accepted, reset=False, **check_params):
                 f"samples of the shape given as input_shape (now {estimator.input_shape!r})."
             )
         X = X.reshape(len(X), -1)
+    nan = accepted.missing or accepted.padding or accepted.no_nan
     with np.errstate(invalid="ignore"):  # scikit-learn adds up all entries, which may be infinite
         X = validate_data(
             estimator,
@@ -142,7 +144,7 @@ def check_rows(estimator, X, accepted, reset=False, **check_params):
             # A memory map of numbers must not be converted as a whole.
             dtype=None if _is_map_of_numbers(X) else [np.float64, np.float32],
             reset=reset,
-            ensure_all_finite="allow-nan" if accepted.missing or accepted.padding else True,
+            ensure_all_finite="allow-nan" if nan else True,
             **check_params,
         )
     _check_size(X)
@@ -152,6 +154,8 @@ def check_rows(estimator, X, accepted, reset=False, **check_params):
         )
     if accepted.padding:
         _check_padding(X, shape or (X.shape[1],))
+    if accepted.no_nan and np.isnan(X).any():
+        raise ValueError(f"Input X contains NaN. {accepted.no_nan}")
     return _one_entry_each(X) if sparse.issparse(X) else X
 
 
