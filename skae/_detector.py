@@ -816,12 +816,10 @@ class AutoencoderAnomalyDetector(
         allowed = accepted(declared(Loss, self.loss), declared(Architecture, self.architecture))
         if allowed.padding:
             # A sequence's end is no entry to complete.
-            allowed.padding, allowed.no_nan = (
-                False,
-                (
-                    f"{type(self).__name__} takes sequences of one length only: cut them into windows "
-                    "of one length, or pass the codes of an AutoencoderTransformer, which takes both."
-                ),
+            allowed.padding = False
+            allowed.no_nan = (
+                f"{type(self).__name__} takes sequences of one length only: cut them into windows, "
+                "or pass it the codes of an AutoencoderTransformer, which takes any lengths."
             )
         return allowed
 

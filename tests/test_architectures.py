@@ -58,6 +58,7 @@ def test_every_kind_starts_as_pca_and_learns(architecture, sizes, digits):
     assert model.score(digits) > start.score(digits)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("architecture", KINDS, ids=repr)
 def test_every_kind_starts_at_random_too(architecture, digits):
     model = fit(digits, architecture, init="random", input_shape=(8, 8), max_iter=1)

@@ -48,6 +48,7 @@ def made():
     return X[:1000], X[1000:]
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("name", "n_components"), [("digits", 8), pytest.param("made", 2, marks=pytest.mark.slow)]
 )

@@ -67,6 +67,7 @@ def fit(X, architecture, **params):
 CUSTOM = {"class": Net, "module": Module(Net, width=5), "tuple": pair(), "pair": Pair(*pair())}
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("kind", CUSTOM)
 def test_any_module_starts_as_pca_and_learns(kind, digits):
     start = fit(digits, CUSTOM[kind], max_iter=0)

@@ -201,6 +201,7 @@ def test_without_the_operator_of_a_slope_the_fit_is_the_same(monkeypatch, digits
     assert model.net_.gradient_ is None
 
 
+@pytest.mark.extended
 def test_without_the_operators_of_steps_and_products_the_fit_is_the_same(digits, tmp_path):
     """Compare with a process in which torch lacks them, as they are looked up at the import."""
     code = """

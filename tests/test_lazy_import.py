@@ -30,6 +30,7 @@ def test_the_import_alone_leaves_the_estimators_and_torch_out():
     )
 
 
+@pytest.mark.extended
 def test_each_way_to_the_names_works_in_a_new_process():
     run(
         "import skae; assert skae.losses.LOSSES and skae.drift.DriftMonitor\n"

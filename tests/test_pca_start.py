@@ -246,6 +246,7 @@ def poisson_deviances(X, reconstructed):
     return 2 * (xlogy(X, X / reconstructed) - X + reconstructed).sum(1)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("loss", "errors", "dtype"),
     [("squared_error", squared_errors, np.float32), ("poisson", poisson_deviances, np.float64)],

@@ -190,6 +190,7 @@ def test_gradients_flow(either_way):
     assert torch.equal(found, expected)
 
 
+@pytest.mark.extended
 def test_fits_leave_the_draws_of_another_thread_alone():
     run(
         """

@@ -62,6 +62,7 @@ def test_without_a_seed_fits_differ(iris):
     assert not np.array_equal(one.module_.f[0].weight, other.module_.f[0].weight)
 
 
+@pytest.mark.extended
 def test_jobs_do_not_change_the_result(iris):
     searches = [
         GridSearchCV(

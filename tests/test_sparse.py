@@ -265,6 +265,7 @@ def test_batches_of_sparse_rows_are_those_of_dense_ones(rounding):
     assert_array_equal(one.batch(slice(3, 20))["x"], other.hold("cpu").batch(slice(3, 20))["x"])
 
 
+@pytest.mark.extended
 def test_rows_are_never_made_dense_as_a_whole(monkeypatch):
     monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 2**20)
     X = sparse.csr_array(sparse.random(2000, 20_000, 2e-4, random_state=0))

@@ -107,6 +107,7 @@ def test_limits_of_several_threads_may_end_in_any_order(two_threads):
     assert in_new_thread(counts) == before
 
 
+@pytest.mark.extended
 def test_overlapping_fits_give_the_threads_back():
     run(
         """
