@@ -374,6 +374,8 @@ def test_parts_yield_their_peers(name, monkeypatch):
 def test_an_exported_model_is_measured_beside_its_estimator(monkeypatch):
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(serving, "N_TRAINED", 60)
+    for estimator in serving.FITTED.values():
+        monkeypatch.setattr(estimator, "max_iter", 2)
     monkeypatch.setattr(serving, "SIZES", [3])
     cases = {case.name: case.peers for case in SPEED["serving"]()}
     for output in ("transform", "score"):

@@ -260,6 +260,7 @@ def test_with_no_contamination_no_training_row_is_flagged(cancer):
             detector(contamination=wrong).fit(train)
 
 
+@pytest.mark.extended
 def test_nets_that_are_trained_at_the_same_time_are_the_same(cancer):
     train, test, *_ = cancer
     params = {"loss": "huber", "max_iter": 2, "batch_size": 32}

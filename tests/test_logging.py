@@ -52,6 +52,7 @@ def test_a_fit_that_goes_on_says_from_where(iris, tmp_path, caplog, monkeypatch)
     assert re.match(r"going on after epoch [12], from .*fit$", caplog.messages[0])
 
 
+@pytest.mark.extended
 def test_nothing_is_printed_unless_it_is_asked_for():
     code = (
         "from sklearn.datasets import load_iris; from skae import AutoencoderTransformer\n"

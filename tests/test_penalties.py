@@ -221,6 +221,7 @@ def test_nested_dropout_keeps_the_first_components():
     assert stats.chisquare(counts, 6000 * np.array([1, 1, 1, 5]) / 8).pvalue > 1e-3
 
 
+@pytest.mark.extended
 def test_the_first_components_are_a_code_of_their_own(images):
     train, test = images
     ordered = fit(train, "ordered", n_components=8, max_iter=45)

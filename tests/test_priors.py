@@ -69,6 +69,7 @@ def test_the_bound_is_a_density_in_the_units_of_x(loss, digits):
     assert_allclose(other.score_samples(16 * digits), expected, rtol=1e-6)
 
 
+@pytest.mark.extended
 def test_the_bound_is_below_the_likelihood_of_pca():
     # Probabilistic PCA is the best linear model of normal data: no bound may be above its truth.
     random = np.random.default_rng(0)

@@ -536,7 +536,7 @@ def test_scikit_learn_s_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.extended
+@pytest.mark.slow
 @parametrize_with_checks([TableAnomalyDetector(random_state=0)])
 def test_scikit_learn_s_checks_of_the_default_detector(estimator, check):
     check(estimator)

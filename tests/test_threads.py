@@ -233,6 +233,7 @@ def test_no_blocks_are_no_work(two_threads):
 # -- forks -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.extended
 @forks
 def test_a_forked_process_can_predict():
     run(
