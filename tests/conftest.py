@@ -6,9 +6,18 @@ import torch
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
 from sklearn.model_selection import train_test_split
 
+from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
+
 matplotlib.use("Agg")
 # Two test processes on two cores: more threads each would only wait for each other.
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def short_fits(monkeypatch):
+    """Train for two epochs by default, where the code is tested and not what it learns."""
+    for estimator in (AutoencoderTransformer, AutoencoderAnomalyDetector):
+        monkeypatch.setitem(estimator.__init__.__kwdefaults__, "max_iter", 2)
 
 
 @pytest.fixture(scope="session")

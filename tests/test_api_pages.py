@@ -2,9 +2,8 @@
 
 import inspect
 import re
-import sys
-from pathlib import Path
 
+import api_pages
 import pytest
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
@@ -15,10 +14,6 @@ from skae.optimizers import OPTIMIZERS
 from skae.penalties import PENALTIES
 from skae.schedules import SCHEDULES
 from skae.scorings import SCORINGS
-
-sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
-
-import api_pages
 
 REGISTRIES = {
     "architecture": ARCHITECTURES,

@@ -1,10 +1,9 @@
 """The benchmark of imputations: its figures, what it leaves out, and its page."""
 
 import re
-import sys
-import textwrap
 from pathlib import Path
 
+import imputation_pages
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -14,10 +13,7 @@ from sklearn.model_selection import train_test_split
 from benchmarks import imputation, run
 from benchmarks.__main__ import main
 from benchmarks.datasets import Dataset, Unavailable
-
-sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
-
-import imputation_pages
+from tests.pages import python_blocks
 
 pytestmark = pytest.mark.extended
 
@@ -106,11 +102,9 @@ def test_the_committed_result_makes_its_tables(tmp_path):
 
 
 def test_the_code_of_the_page_fills_gaps():
-    (code,) = re.findall(
-        r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", (DOCS / "missing.rst").read_text()
-    )
+    (code,) = python_blocks("missing.rst")
     names = {}
-    code = textwrap.dedent(code).replace("random_state=0)", "random_state=0, max_iter=5)")
+    code = code.replace("random_state=0)", "random_state=0, max_iter=5)")
     exec(code, names)
     assert np.isfinite(names["filled"]).all()
     assert names["error"] < 0.6

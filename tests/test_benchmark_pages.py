@@ -3,18 +3,14 @@
 import csv
 import json
 import re
-import sys
 from pathlib import Path
 
+import benchmark_pictures
+import cost_pages
 import pytest
 
 from benchmarks.run import load_results
 from benchmarks.summary import geometric_mean, mean_ratios
-
-sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
-
-import benchmark_pictures
-import cost_pages
 
 pytestmark = pytest.mark.extended
 

@@ -1,12 +1,12 @@
 """The benchmark of tables: its peers, its figures and its page."""
 
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import table_pages
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import spearmanr
 from sklearn.model_selection import train_test_split
@@ -15,10 +15,6 @@ from benchmarks import run, tables
 from benchmarks.__main__ import main
 from benchmarks.tabular import SETS, Table
 from skae.tables import TableEncoder
-
-sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
-
-import table_pages
 
 pytestmark = pytest.mark.extended
 

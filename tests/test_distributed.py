@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from filelock import FileLock
 from sklearn.base import clone
 
 from skae import AutoencoderTransformer
+from tests.pages import python_blocks
 
 pytestmark = pytest.mark.extended
 
@@ -225,9 +225,8 @@ def test_a_process_that_fails_ends_the_others(how, status, text):
 
 @pytest.mark.slow
 def test_script_of_the_docs_under_torchrun(tmp_path):
-    page = (ROOT / "docs/distributed.rst").read_text()
-    [script] = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", page)
-    (tmp_path / "fit.py").write_text(textwrap.dedent(script))
+    [script] = python_blocks("distributed.rst")
+    (tmp_path / "fit.py").write_text(script)
     np.save(tmp_path / "X.npy", X)
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
     launcher += [f"--master-port={free_port()}"]

@@ -4,26 +4,21 @@ Other pages have tests of their own, in `test_pages.py` or beside those of what 
 """
 
 import logging
-import re
-import textwrap
-from pathlib import Path
 
 import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 
-import skae
 from benchmarks.detectors import DETECTORS
 from benchmarks.peers import PEERS
 from skae.architectures import Architecture
 from skae.losses import Loss
 from skae.penalties import Penalty
 from skae.scorings import Scoring
+from tests.pages import python_blocks
 
 pytestmark = pytest.mark.extended
 
-DOCS = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"^( *)\.\. code-block:: python\n((?: *:.*\n)*)\n((?:\1   .*\n|\n)*)", re.M)
 REGISTRIES = [kind.registry for kind in (Architecture, Loss, Penalty, Scoring)]
 REGISTRIES += [DETECTORS, PEERS]
 # {page: what marks a block that is not run, and why}
@@ -34,13 +29,6 @@ PAGES = {
     "production.rst": {"MlflowLogger": "packages that the tests do without"},
     "tables.rst": {},
 }
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """Train for two epochs: the code is what is tested, and how long it trains is not."""
-    for estimator in (skae.AutoencoderTransformer, skae.AutoencoderAnomalyDetector):
-        monkeypatch.setitem(estimator.__init__.__kwdefaults__, "max_iter", 2)
 
 
 @pytest.fixture
@@ -67,7 +55,7 @@ def given():
 def run(page, names):
     """Run the blocks of a page from top to bottom, and return them."""
     left_out = PAGES.get(page, {})
-    blocks = [textwrap.dedent(code) for _, _, code in BLOCK.findall((DOCS / page).read_text())]
+    blocks = python_blocks(page)
     for block in blocks:
         if not any(mark in block for mark in left_out):
             exec(block, names)
@@ -76,7 +64,7 @@ def run(page, names):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_code_of_a_page_runs(page, given, registries, short, tmp_path, monkeypatch):
+def test_code_of_a_page_runs(page, given, registries, short_fits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if page == "export.rst":
         pytest.importorskip("skl2onnx")

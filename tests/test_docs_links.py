@@ -1,15 +1,11 @@
 """Links and pictures of the documentation; the build checks those between pages (nitpicky)."""
 
 import re
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "docs" / "_ext"))
-
 import inventories
+import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -1,17 +1,11 @@
 """The front page's picture can be drawn anew, and what it says is computed."""
 
-import sys
-from pathlib import Path
-
+import front_picture
 import numpy as np
 import pytest
 from matplotlib import image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-sys.path.append(str(Path(__file__).parents[1] / "docs"))
-
-import front_picture
 
 pytestmark = pytest.mark.extended
 

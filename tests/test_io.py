@@ -9,7 +9,6 @@ import re
 import sys
 import zipfile
 from functools import cache
-from pathlib import Path
 
 import cloudpickle
 import joblib
@@ -36,6 +35,7 @@ from skae.optimizers import OPTIMIZERS
 from skae.penalties import PENALTIES
 from skae.schedules import SCHEDULES
 from skae.tables import TableEncoder
+from tests.pages import python_blocks
 from tests.stored_models import FEW, FOLDER, SMALL, models, outputs, rows_for
 
 X = np.random.default_rng(0).normal(size=(40, 6))
@@ -488,8 +488,7 @@ def test_missing_skops_says_how_to_install_it(saved, tmp_path, monkeypatch):
 
 def test_code_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[1] / "docs/saving.rst").read_text()
     names = {}
-    for block in re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", text):
-        exec(re.sub("^   ", "", block, flags=re.MULTILINE), names)
+    for block in python_blocks("saving.rst"):
+        exec(block, names)
     assert_array_equal(names["again"].transform(names["X"]), names["model"].transform(names["X"]))

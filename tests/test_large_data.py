@@ -1,10 +1,7 @@
 """The page on large data: its code runs, and gives what the same rows give in memory."""
 
-import re
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import cloudpickle
 import dask
@@ -15,17 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer
+from tests.pages import code_blocks
 
 pytestmark = pytest.mark.extended
 
-PAGE = Path(__file__).parents[1] / "docs/large_data.rst"
-BLOCK = re.compile(r"\.\. code-block:: python\n((?:   :.*\n)*)\n((?:   .*\n|\n)*)")
-
-
-def blocks():
-    """Yield the options and the code of each block of Python."""
-    for options, code in BLOCK.findall(PAGE.read_text()):
-        yield dict(re.findall(r":(\w+): (.*)", options)), textwrap.dedent(code)
+PAGE = "large_data.rst"
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +26,13 @@ def names(tmp_path_factory):
     names = {"folder": folder}
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="threads"):
         patch.chdir(folder)
-        for options, code in blocks():
+        for language, options, code in code_blocks(PAGE):
+            if language != "python":
+                continue
             if "caption" in options:
                 (folder / options["caption"]).write_text(code)
             elif options.get("class") == "not-run":
-                compile(code, str(PAGE), "exec")
+                compile(code, PAGE, "exec")
             else:
                 exec(code, names)
         yield names

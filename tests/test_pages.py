@@ -4,21 +4,17 @@ import contextlib
 import io
 import re
 import shlex
-import textwrap
 from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-import skae
 from skae import cli
+from tests.pages import DOCS, code_blocks
 from tests.test_project import readme_figures
 
 pytestmark = pytest.mark.extended
 
-DOCS = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:   .*\n|\n)+)", re.MULTILINE)
 PAGES = [DOCS / f"{name}.rst" for name in ("index", "quick_start", "parameters", "coming_from")]
 PAGES += sorted((DOCS / "how_to").glob("*.rst")) + sorted((DOCS / "tutorials").glob("*.rst"))
 # Of these what the code prints is tested as well, which takes as long as the training does.
@@ -28,7 +24,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 def blocks(page):
     """Return the kind of each block of a page that is to run, its text, and what it prints."""
-    found = [(kind, textwrap.dedent(text)) for kind, text in BLOCK.findall(page.read_text())]
+    found = [(language, text) for language, _, text in code_blocks(page)]
     return [
         (kind, text, after if after_kind == "text" else None)
         for (kind, text), (after_kind, after) in pairwise([*found, ("", "")])
@@ -69,12 +65,9 @@ def skip_without_packages(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_the_pages_runs(page, tmp_path, monkeypatch):
+def test_code_of_the_pages_runs(page, short_fits, tmp_path, monkeypatch):
     skip_without_packages(page)
     monkeypatch.chdir(tmp_path)
-    # the code is what is tested, and how long it trains is not
-    for estimator in (skae.AutoencoderTransformer, skae.AutoencoderAnomalyDetector):
-        monkeypatch.setitem(estimator.__init__.__kwdefaults__, "max_iter", 2)
     names = {}
     for kind, text, _ in blocks(page):
         if "import Checkpoint" in text or "import ProgressBar" in text:

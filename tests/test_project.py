@@ -7,7 +7,6 @@ import inspect
 import re
 import subprocess
 import sys
-import textwrap
 import tomllib
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from benchmarks.costs import case_ratios
 from benchmarks.run import load_results
 from skae._utils.registry import Strategy
 from skae.architectures import ARCHITECTURES
+from tests.pages import python_blocks
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "skae").rglob("*.py"))
@@ -217,23 +217,21 @@ def test_examples_run(name):
 )
 def test_code_of_the_variants_runs(page):
     registry = dict(ARCHITECTURES)
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", page.read_text())
+    blocks = python_blocks(page)
     assert blocks or page.stem == "index"
     names = {}
     for block in blocks:
-        exec(textwrap.dedent(block), names)
+        exec(block, names)
     # what a page registers is its own
     for name in ARCHITECTURES.keys() - registry:
         del ARCHITECTURES[name]
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_readme_code_runs(whole, tmp_path, monkeypatch, capsys):
+def test_readme_code_runs(whole, tmp_path, monkeypatch, capsys, request):
     monkeypatch.chdir(tmp_path)
     if not whole:
-        # the code is what is tested, and how long it trains is not
-        for estimator in (skae.AutoencoderTransformer, skae.AutoencoderAnomalyDetector):
-            monkeypatch.setitem(estimator.__init__.__kwdefaults__, "max_iter", 2)
+        request.getfixturevalue("short_fits")
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == text.count("```python")

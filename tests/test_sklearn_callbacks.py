@@ -1,9 +1,6 @@
 """scikit-learn's callbacks: epochs and folds are tasks, in one tree with the estimators around."""
 
 import pickle
-import re
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae.metrics import explained_variance_scorer
+from tests.pages import python_blocks
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 or later")
 
@@ -258,10 +256,9 @@ def test_a_progress_bar_shows_epochs(iris, capfd):
 
 def test_the_code_of_the_guide_runs(digits):
     pytest.importorskip("rich")
-    text = (Path(__file__).parents[1] / "docs/how_to/callbacks.rst").read_text()
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", text)
+    blocks = python_blocks("how_to/callbacks.rst")
     [block] = [block for block in blocks if "import ProgressBar" in block]
     names = {"AutoencoderTransformer": AutoencoderTransformer, "train": digits[:200]}
-    exec(textwrap.dedent(block), names)
+    exec(block, names)
     assert len(names["monitor"].get_logs().data) == 21
     assert names["search"].best_params_ == {"n_components": 8}

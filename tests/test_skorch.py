@@ -3,9 +3,6 @@
 import copy
 import io
 import pickle
-import re
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +19,7 @@ from torch.optim import SGD, lr_scheduler
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae._data.selection import merge_rows, split_rows
 from skae.losses import LOSSES, Mixed
+from tests.pages import python_blocks
 
 
 def new(n_components=2, **params):
@@ -901,11 +899,10 @@ def test_fits_without_callbacks_are_the_same(digits):
 def test_the_code_of_the_guide_runs(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train, test = images
-    text = (Path(__file__).parents[1] / "docs/how_to/callbacks.rst").read_text()
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)*)", text)
+    blocks = python_blocks("how_to/callbacks.rst")
     [block] = [block for block in blocks if "import Checkpoint" in block]
     names = {"AutoencoderTransformer": AutoencoderTransformer, "train": train, "test": test}
-    exec(textwrap.dedent(block), names)
+    exec(block, names)
     model = names["autoencoder"]
     assert model.history_[-1]["explained_variance"] > 0
     assert_allclose(names["other"].net_.predict(train), model.reconstruct(train), atol=1e-3)
