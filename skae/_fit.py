@@ -480,10 +480,10 @@ def _fitting(
                 if corruption is not None and corruption.denoises:
                     noise = torch.Generator().manual_seed(0)
                     corrupt = partial(corruption.corrupt, error=net.error_, generator=noise)
-                model.keep_training_codes(rows, some, corrupt)
-            if model.module.training_codes is not None:
-                known = copy.deepcopy(model.module.training_codes)
-                net.module_.training_codes = known.to(net.device).float()
+                model.fall_back(rows, corrupt)
+            if model.module.fallback is not None:
+                known = copy.deepcopy(model.module.fallback)
+                net.module_.fallback = known.to(net.device).float()
             model.keep_codes(some)
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
             module = net.module_ if changed and model is learner else model.module

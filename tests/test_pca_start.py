@@ -234,7 +234,7 @@ def test_far_from_the_training_rows_it_is_pca(digits, dtype):
     assert abs(ratios[2] - 1) < 1e-5
     # the net has learnt of the training rows: it predicts them as it is
     expected = model.reconstruct(X)
-    model.module_.training_codes = None
+    model.module_.fallback = None
     assert_allclose(model.reconstruct(X), expected, atol=1e-5)
 
 
@@ -260,7 +260,7 @@ def test_a_row_that_loses_on_pca_gets_a_better_code(loss, errors, dtype):
     model = AutoencoderTransformer(2, loss=loss, random_state=0).fit(train)
     start = AutoencoderTransformer(2, loss=loss, max_iter=0).fit(train)
     net = copy.deepcopy(model)
-    net.module_.training_codes = None
+    net.module_.fallback = None
     assert model.best_iter_ > 0
     codes, codes_of_net = model.transform(odd), net.transform(odd)
     ours, of_net = (errors(odd, model.inverse_transform(z)) for z in (codes, codes_of_net))

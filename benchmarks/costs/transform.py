@@ -24,7 +24,7 @@ def _bare(model, X):
     """Return the encoder's forward pass on rows that are ready for it, as a function."""
     module, x = float_module(model), net_rows(X)
     # It does not look whether PCA reconstructs a row better.
-    module.training_codes = None
+    module.fallback = None
 
     @torch.inference_mode()
     def forward():

@@ -18,14 +18,14 @@ from .._utils.torch import (
     to_torch,
 )
 from .._utils.validation import float_type
-from ..architectures._base import AutoencoderModule, Plan, TrainingCodes
+from ..architectures._base import AutoencoderModule, PCAFallback, Plan
 from ..losses import Likelihood
 from ..penalties import EncodedBatch
 from ..scorings import Residuals
 
-# Codes over which the mean derivative of the decoder is taken, training rows among which the
-# nearest is looked for, and the entries of either at most.
-_DERIVATIVE_ROWS, _REFERENCE_ROWS, _MOST_ENTRIES = 256, 128, 2**21
+# Codes over which the mean derivative of the decoder is taken, and the entries of the
+# reconstructions at most.
+_DERIVATIVE_ROWS, _MOST_ENTRIES = 256, 2**21
 
 
 class Autoencoder:
@@ -227,11 +227,10 @@ class Autoencoder:
     # -- what is known of the training rows ------------------------------------------------------
 
     @torch.no_grad()
-    def keep_training_codes(self, rows, some, corrupt=None):
-        """Let the net be no worse than PCA where it has not learnt, if it started as PCA.
+    def fall_back(self, rows, corrupt=None):
+        """Let the net be PCA for the rows that it has not learnt, if it started as PCA.
 
-        `some` of the rows are standardized. A net that denoises has seen what `corrupt` makes of
-        them as well.
+        A net that denoises has seen what `corrupt` makes of its training rows as well.
         """
         if self.loadings is None:
             return
@@ -239,8 +238,7 @@ class Autoencoder:
         blocks = (complete(as_double(rows.array(part))) for part in rows.blocks())
         if corrupt is not None:
             blocks = (seen for x in blocks for seen in (x, corrupt(x)))
-        some = complete(_thinned(some, _REFERENCE_ROWS, self.plan.n_features))
-        self.module.training_codes = TrainingCodes.of(self.module, self.loadings, blocks, some)
+        self.module.fallback = PCAFallback.of(self.module, self.loadings, blocks)
 
     def keep_codes(self, x):
         """Keep what `components`, samples and likelihoods need of standardized training rows."""
@@ -289,8 +287,8 @@ class Autoencoder:
         state["standardization"] = dict(vars(self.standardization))
         state["plan"] = dataclasses.asdict(self.plan)
         state["loadings"] = None if self.loadings is None else self.loadings.numpy()
-        known = self.module.training_codes
-        state["training_codes"] = None if known is None else to_numpy(dict(known.named_buffers()))
+        known = self.module.fallback
+        state["fallback"] = None if known is None else to_numpy(dict(known.named_buffers()))
         return state | {"weights": to_numpy(self.module.state_dict())}
 
     @classmethod
@@ -312,11 +310,22 @@ class Autoencoder:
         model.module.load_state_dict(weights)
         if state["loadings"] is not None:
             model.loadings = torch.from_numpy(state["loadings"])
-        if state["training_codes"] is not None:
-            model.module.training_codes = TrainingCodes(**to_torch(state["training_codes"]))
+        fallback = state.get("fallback") or _of_earlier(state.get("training_codes"))
+        if fallback is not None:
+            model.module.fallback = PCAFallback(**to_torch(fallback))
         for name in ("codes", "noise", "_components"):
             setattr(model, name, state[name])
         return model
+
+
+def _of_earlier(known):
+    """Return the fallback of a model that was stored when more was kept of the training codes."""
+    if known is None:
+        return None
+    unbounded = np.full(known["loadings"].shape[1], np.inf)
+    largest = np.abs([known["centre"] + known["low"], known["centre"] + known["high"]]).max(0)[-1]
+    own = {"low": -unbounded, "high": unbounded, "largest": np.asarray(largest)}
+    return {"loadings": known["loadings"], "slack": known["slack"]} | own
 
 
 def _thinned(values, n_rows, n_features):

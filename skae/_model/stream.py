@@ -118,7 +118,7 @@ def follow(model, before, after):
         other.module.mean[:] = torch.from_numpy(other.standardization.mean)
         other.module.scale = other.standardization.scale
     # It is about the rows before these.
-    other.module.training_codes = None
+    other.module.fallback = None
     move_linear_paths(other.module.state_dict(), before, after)
     if model.loadings is not None:
         other.loadings = torch.zeros_like(model.loadings)

@@ -199,7 +199,7 @@ class Net(skorch.NeuralNet):
                 f"This net is trained on rows alone, and was given {', '.join(refused)}. The "
                 "estimator's fit takes weights of rows."
             )
-        self.module_.training_codes = None
+        self.module_.fallback = None
         try:
             return super().fit_loop(X, y, epochs, **fit_params)
         except KeyboardInterrupt:
@@ -489,10 +489,10 @@ class Net(skorch.NeuralNet):
     def load_params(self, *args, **kwargs):
         """Load what ``save_params`` has saved, as skorch does.
 
-        The codes of training rows are not saved: what is loaded predicts as the net alone does.
+        What is known of the training rows is not saved: what is loaded predicts as the net alone.
         """
         super().load_params(*args, **kwargs)
-        self.module_.training_codes = None
+        self.module_.fallback = None
 
     def optimizers(self):
         """Return the optimizer, and the critic's if there is one."""

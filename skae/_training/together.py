@@ -97,7 +97,7 @@ class _Member:
 
     def __init__(self, net, rows, shared):
         self.net, self.rows, self.error = net, rows, None
-        net.module_.training_codes = None
+        net.module_.fallback = None
         net.notify("on_train_begin", X=rows, y=None)
         train, valid = net.get_split_datasets(rows)
         parts = [train, *([] if valid is None else [valid])]

@@ -12,11 +12,12 @@ from .._utils.torch import as_double, is_tracing, put_rows, take_rows
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
 COMPLETIONS = 3
-# How far beyond the training rows a row or a code still counts as within them, and what may be
-# rounding in float32, both as a fraction.
-_MARGIN, _ROUNDING = 0.01, 1e-6
-# How many steps the search for another code takes.
-_STEPS = 3
+# How far a row, a loss or a code may be beyond those of the training rows and still count as one
+# of them, and what may be rounding in float32, both as a fraction.
+_MARGIN, _ROUNDING = 1.05, 1e-6
+# How far the codes of the fallback are away, in the largest of the training rows, and how small
+# this is at least, as a fraction of that in any component.
+_AWAY, _LEAST_SIZE = 1.2, 1e-3
 ACTIVATIONS = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -100,22 +101,25 @@ class Plan:
         return layer
 
 
-class TrainingCodes(nn.Module):
-    """What is known of the codes of training rows, and of what PCA makes of these rows.
+class PCAFallback(nn.Module):
+    """PCA for the rows that a net has not learnt, with codes that it gives to no other row.
+
+    The last component of such a row's code is PCA's, moved away from zero beyond those of all
+    training rows, so that the decoder knows it.
 
     Parameters
     ----------
     loadings : Tensor of shape (n_components, n_features)
         PCA's, with rows of zeros for components that it does not have.
-    centre, low, high : Tensor of shape (n_components,)
-        The code of the mean, and the bounds of the codes' deviations from it.
+    low, high : Tensor of shape (n_features,)
+        The bounds of the training rows, standardized.
     slack : Tensor of shape ()
         The most by which the loss of a training row exceeds that of PCA.
-    codes, rows : Tensor of shape (n_rows, n_components) and (n_rows, n_features)
-        Some codes, and the standardized rows that they are decoded to.
+    largest : Tensor of shape ()
+        The largest absolute value of the last component of a training row's code.
     """
 
-    def __init__(self, loadings, centre, low, high, slack, codes, rows):
+    def __init__(self, loadings, low, high, slack, largest):
         super().__init__()
         for name, value in list(locals().items()):
             if isinstance(value, torch.Tensor):
@@ -123,51 +127,56 @@ class TrainingCodes(nn.Module):
                 self.register_buffer(name, value, persistent=False)
 
     @classmethod
-    def of(cls, module, loadings, blocks, some):
-        """Return what the codes of standardized, completed rows tell.
+    def of(cls, module, loadings, blocks):
+        """Return the fallback beside a net, given its training rows some at a time.
 
-        The rows are given some at a time, and some of them once more, all in float64.
+        They are standardized, completed and in float64.
         """
-        centre = module.encode(torch.zeros_like(loadings[:1]))[0]
-        low, high = torch.zeros_like(centre), torch.zeros_like(centre)
-        slack, largest = centre.new_zeros(()), centre.new_zeros(())
+        low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
+        slack, loss_size, code_size, largest = torch.zeros(4, dtype=loadings.dtype)
         for x in blocks:
             code = module.encode(x)
-            loss, of_pca = module.losses(x, module.decode(code), loadings)
+            loss, of_pca = module.losses(
+                x, module.decode(code), module.pca(x @ loadings.t(), loadings)
+            )
             slack = torch.maximum(slack, (loss - of_pca).amax())
-            largest = torch.maximum(largest, loss.abs().amax())
-            low = torch.minimum(low, (code - centre).amin(0))
-            high = torch.maximum(high, (code - centre).amax(0))
-        size = torch.maximum(-low, high).amax()
-        low = (1 + _MARGIN) * low - _ROUNDING * size
-        high = (1 + _MARGIN) * high + _ROUNDING * size
-        slack = (1 + _MARGIN) * slack + _ROUNDING * largest
-        codes = module.encode(some)
-        rows = module.reconstruction(module.decode(codes))
-        return cls(loadings, centre, low, high, slack, codes, rows)
+            loss_size = torch.maximum(loss_size, loss.abs().amax())
+            low = torch.minimum(low, x.amin(0))
+            high = torch.maximum(high, x.amax(0))
+            code_size = torch.maximum(code_size, code.abs().amax())
+            largest = torch.maximum(largest, code[:, -1].abs().amax())
+        slack = _MARGIN * slack + _ROUNDING * loss_size
+        # A component that all rows have alike has a size all the same.
+        largest = torch.maximum(largest, _LEAST_SIZE * code_size).clamp(min=_ROUNDING)
+        return cls(loadings, _MARGIN * low, _MARGIN * high, slack, largest)
 
-    def within(self, z):
-        """Return what the decoder is to see of codes: z itself if all are within the bounds.
+    def is_worse(self, x, code, loss, of_pca):
+        """Return which rows are to be PCA's, given the losses of the net and of PCA.
 
-        A code that is beyond a bound by a factor t is shown nearer to that of the mean, at 1 / t^2
-        of its place, so that the net's part ends there.
+        They lose more on PCA than any training row, or are unlike all training rows in a feature
+        and lose on PCA, or their codes are where those of this fallback are.
         """
-        near = (z >= self.centre + self.low) & (z <= self.centre + self.high)
-        if not is_tracing() and near.all():
-            return z
-        deviation = z - self.centre
-        factors = torch.where(deviation > 0, deviation / self.high, deviation / self.low)
-        factors = torch.nan_to_num(factors, nan=1.0, posinf=math.inf)
-        factor = factors.amax(1, keepdim=True)
-        return torch.where(factor > 1, self.centre + deviation / factor**2, z)
+        excess = loss - of_pca
+        far = ((x < self.low) | (x > self.high)).any(1)
+        # It is a number only where both losses are.
+        worse = ~(excess <= self.slack) | (far & (excess > (_MARGIN - 1) * of_pca.abs()))
+        return worse | self.is_away(code)
 
-    def nearest(self, x):
-        """Return the codes that are decoded to what is nearest to standardized rows."""
-        if is_tracing():
-            # torch's own way would depend on the number of rows
-            squares = self.rows.square().sum(1) - 2 * x @ self.rows.t()
-            return self.codes[squares.argmin(1)]
-        return self.codes[torch.cdist(x, self.rows).argmin(1)]
+    def is_away(self, code):
+        """Return which codes are those of this fallback."""
+        return ~(code[:, -1].abs() <= _MARGIN * self.largest)
+
+    def away(self, code):
+        """Return PCA's codes where the decoder knows them."""
+        return self._moved(code, _AWAY * self.largest)
+
+    def back(self, code):
+        """Return PCA's codes, given what `away` returns."""
+        return self._moved(code, -_AWAY * self.largest)
+
+    def _moved(self, code, distance):
+        last = code[:, -1:]
+        return torch.cat([code[:, :-1], last + torch.where(last < 0, -distance, distance)], 1)
 
 
 class AutoencoderModule(nn.Module):
@@ -183,8 +192,7 @@ class AutoencoderModule(nn.Module):
     start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
     the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
     ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. A net that is
-    trained gets ``training_codes``. It then decodes codes that are beyond them as PCA does, and
-    looks for another code of a row which it would reconstruct worse than PCA.
+    trained gets a ``fallback``, by which it is PCA for the rows that it has not learnt.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -198,7 +206,7 @@ class AutoencoderModule(nn.Module):
         self.padded = padded
         self.gates = nn.Parameter(torch.zeros(2, dtype=torch.float64)) if gated else None
         self.critic = critic
-        self.training_codes: TrainingCodes | None = None
+        self.fallback: PCAFallback | None = None
         self.register_buffer("spread", torch.ones(n_components, dtype=torch.float64))
         self.register_buffer("noise", torch.ones((), dtype=torch.float64))
         self.register_buffer("start_loss", torch.ones((), dtype=torch.float64))
@@ -222,53 +230,43 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x):
         code = self.outputs(x)[:, : self.n_components]
-        return code if self.training_codes is None else self.searched(x, code)[0]
-
-    def searched(self, x, code):
-        """Return codes of standardized rows and their predictors: other codes where PCA is better.
-
-        The encoder has not learnt of every row, but the decoder tells what a code lacks. The search
-        begins at the code, or at that of a training row whose reconstruction is nearest, and goes
-        by what is left of the row along PCA's loadings.
-        """
-        known, eta = self.training_codes, self.decode(code)
-        loss, of_pca = self.losses(x, eta, known.loadings)
-        # It is a number only where both are.
-        worse = ~(loss - of_pca <= known.slack)
-        if not is_tracing() and not worse.any():
-            return code, eta
-        rows, best, best_eta = (take_rows(values, worse) for values in (x, code, eta))
-        target, least = (
-            self.target(rows),
-            torch.nan_to_num(take_rows(loss, worse), torch.inf, torch.inf),
-        )
-        other = known.nearest(rows)
-        for _ in range(_STEPS + 1):
-            other_eta = self.decode(other)
-            loss = self.loss.per_sample(other_eta, target)
-            closer = loss < least - _ROUNDING * least.abs()
-            least = torch.where(closer, loss, least)
-            best = torch.where(closer[:, None], other, best)
-            best_eta = torch.where(closer[:, None], other_eta, best_eta)
-            other = best + (rows - self.reconstruction(best_eta)) @ known.loadings.t()
-        return put_rows(code, worse, best), put_rows(eta, worse, best_eta)
+        return code if self.fallback is None else self._chosen(x, code)[0]
 
     def decode(self, z):
-        known = self.training_codes
-        within = z if known is None else known.within(z)
-        nonlinear = self.g(within).flatten(1)
+        known, eta = self.fallback, self._decode(z)
+        if known is None:
+            return eta
+        away = known.is_away(z)
+        if not is_tracing() and not away.any():
+            return eta
+        return torch.where(away[:, None], self.pca(known.back(z), known.loadings), eta)
+
+    def forward(self, x):
+        code = self.outputs(x)[:, : self.n_components]
+        return self._decode(code) if self.fallback is None else self._chosen(x, code)[1]
+
+    def _decode(self, z):
+        nonlinear = self.g(z).flatten(1)
         if self.gates is not None:
             nonlinear = self.gates[1] * nonlinear
         if self.E is None:
             return self.join(0.0, nonlinear)
-        linear = within @ (self.E.t() if self.D is None else self.D)
-        if within is not z:
-            linear = linear + (z - within) @ known.loadings
-        return self.join(linear, nonlinear)
+        return self.join(z @ (self.E.t() if self.D is None else self.D), nonlinear)
 
-    def forward(self, x):
-        code = self.outputs(x)[:, : self.n_components]
-        return self.decode(code) if self.training_codes is None else self.searched(x, code)[1]
+    def _chosen(self, x, code):
+        """Return codes of standardized rows and their predictors: PCA's where the net is worse."""
+        known, eta = self.fallback, self._decode(code)
+        of_pca = x @ known.loadings.t()
+        eta_of_pca = self.pca(of_pca, known.loadings)
+        worse = known.is_worse(x, code, *self.losses(x, eta, eta_of_pca))
+        if not is_tracing() and not worse.any():
+            return code, eta
+        worse = worse[:, None]
+        return torch.where(worse, known.away(of_pca), code), torch.where(worse, eta_of_pca, eta)
+
+    def pca(self, code, loadings):
+        """Return the predictor that codes have with PCA's loadings."""
+        return self.join(code @ loadings, 0.0)
 
     def join(self, linear, nonlinear):
         """Return the predictor of the loss from the outputs of the decoder's two paths."""
@@ -276,11 +274,10 @@ class AutoencoderModule(nn.Module):
             return linear + nonlinear
         return self.loss.inverse_link(self.mean + self.scale * linear, self.mean) + nonlinear
 
-    def losses(self, x, eta, loadings):
-        """Return the loss of each standardized row for a predictor, and for that of PCA."""
+    def losses(self, x, *etas):
+        """Return the losses of standardized rows for each of some predictors."""
         target = self.target(x)
-        of_pca = self.join(x @ loadings.t() @ loadings, 0.0)
-        return self.loss.per_sample(eta, target), self.loss.per_sample(of_pca, target)
+        return [self.loss.per_sample(eta, target) for eta in etas]
 
     def target(self, x):
         """Return standardized rows as the loss wants them."""
