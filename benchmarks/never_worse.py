@@ -12,9 +12,9 @@ from skae import AutoencoderTransformer
 
 from .summary import geometric_mean
 
-# The rules were chosen on other seeds: 0 to 31, 100 to 131, 200 to 231, 1000 to 1017, 2000 to 2059,
-# 4000 to 4019.
-_FIRST_SEED = 300
+# The rules were chosen on other seeds: 0 to 31, 100 to 131, 200 to 231, 300 to 331, 1000 to 1017,
+# 2000 to 2059, 4000 to 4019.
+_FIRST_SEED = 400
 # How many standard deviations the far rows are away, and how many there are of each kind.
 DISTANCES = (3, 10, 100)
 _N_FAR = 20
