@@ -828,3 +828,9 @@ class AutoencoderAnomalyDetector(
         # scikit-learn's checks take predict_proba for a classifier's: it has two columns.
         tags.classifier_tags = ClassifierTags(multi_class=False)
         return tags
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "_crossfit" in state:
+            state["_crossfit"] = self._crossfit.stored_with(self.callbacks)
+        return state

@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -215,6 +215,17 @@ class Fitted:
             "training": _training_params(self.net),
             "variances": self.variances and vars(self.variances),
         }
+
+    def stored_with(self, callbacks):
+        """Return what is stored of this: without callbacks where the estimator has none now."""
+        if callbacks or not self.settings.callbacks:
+            return self
+        settings, net = copy.copy(self.settings), object.__new__(type(self.net))
+        settings.callbacks, settings.params = None, settings.params | {"callbacks": None}
+        users = self.net.user_callbacks()
+        own = [entry for entry in self.net.callbacks_ if entry not in users]
+        vars(net).update(vars(self.net), callbacks=[], callbacks_=own)
+        return replace(self, settings=settings, net=net)
 
     @classmethod
     def from_state(cls, state):
