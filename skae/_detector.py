@@ -830,7 +830,6 @@ class AutoencoderAnomalyDetector(
         return tags
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
-        if "_crossfit" in state:
-            state["_crossfit"] = self._crossfit.stored_with(self.callbacks)
-        return state
+        crossfit = getattr(self, "_crossfit", None)
+        own = {} if crossfit is None else {"_crossfit": crossfit.stored_with(self.callbacks)}
+        return super().__getstate__() | own

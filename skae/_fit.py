@@ -222,16 +222,13 @@ class Fitted:
             return self
         settings, net = copy.copy(self.settings), object.__new__(type(self.net))
         settings.callbacks, settings.params = None, settings.params | {"callbacks": None}
-        users = self.net.user_callbacks()
-        own = [entry for entry in self.net.callbacks_ if entry not in users]
-        vars(net).update(vars(self.net), callbacks=[], callbacks_=own)
+        vars(net).update(vars(self.net), callbacks=[], callbacks_=self.net.own_callbacks)
         return replace(self, settings=settings, net=net)
 
     @classmethod
     def from_state(cls, state):
         """Return what a state was made of."""
-        state = dict(state)
-        settings = Settings.__new__(Settings)
+        state, settings = dict(state), Settings.__new__(Settings)
         # models stored by earlier versions have no checkpoint
         vars(settings).update({"checkpoint": None} | state["settings"])
         model = learner = Autoencoder.from_state(state["model"])
