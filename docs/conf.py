@@ -59,6 +59,7 @@ numpydoc_validation_exclude = {
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
+html_css_files = ["skae.css"]
 html_title = "skae"
 html_theme_options = {
     "header_links_before_dropdown": 7,

@@ -828,3 +828,8 @@ class AutoencoderAnomalyDetector(
         # scikit-learn's checks take predict_proba for a classifier's: it has two columns.
         tags.classifier_tags = ClassifierTags(multi_class=False)
         return tags
+
+    def __getstate__(self):
+        crossfit = getattr(self, "_crossfit", None)
+        own = {} if crossfit is None else {"_crossfit": crossfit.stored_with(self.callbacks)}
+        return super().__getstate__() | own

@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -216,11 +216,19 @@ class Fitted:
             "variances": self.variances and vars(self.variances),
         }
 
+    def stored_with(self, callbacks):
+        """Return what is stored of this: without callbacks where the estimator has none now."""
+        if callbacks or not self.settings.callbacks:
+            return self
+        settings, net = copy.copy(self.settings), object.__new__(type(self.net))
+        settings.callbacks, settings.params = None, settings.params | {"callbacks": None}
+        vars(net).update(vars(self.net), callbacks=[], callbacks_=self.net.own_callbacks)
+        return replace(self, settings=settings, net=net)
+
     @classmethod
     def from_state(cls, state):
         """Return what a state was made of."""
-        state = dict(state)
-        settings = Settings.__new__(Settings)
+        state, settings = dict(state), Settings.__new__(Settings)
         # models stored by earlier versions have no checkpoint
         vars(settings).update({"checkpoint": None} | state["settings"])
         model = learner = Autoencoder.from_state(state["model"])

@@ -805,7 +805,7 @@ class AutoencoderTransformer(
     def __getstate__(self):
         state = dict(super().__getstate__())
         if "_fitted" in state:
-            state["_fitted"] = state["_fitted"].to_state()
+            state["_fitted"] = self._fitted.stored_with(self.callbacks).to_state()
         return state
 
     def __setstate__(self, state):

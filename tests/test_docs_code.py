@@ -26,7 +26,7 @@ PAGES = {
     "checkpoints.rst": {},
     "drift.rst": {},
     "export.rst": {"torch.export.Dim": "tests/test_export.py exports so, of a net in float32"},
-    "production.rst": {"MlflowLogger": "packages that the tests do without"},
+    "production.rst": {},
     "tables.rst": {},
 }
 

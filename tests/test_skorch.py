@@ -18,6 +18,7 @@ from torch.optim import SGD, lr_scheduler
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 from skae._data.selection import merge_rows, split_rows
+from skae.io import load, save
 from skae.losses import LOSSES, Mixed
 from tests.pages import python_blocks
 
@@ -679,6 +680,26 @@ def test_what_callbacks_have_collected_is_pickled(digits):
         again.partial_fit(digits)
         assert its.seen_ == [1, 2, 3, 4, 5]
     assert recorder.seen_ == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderAnomalyDetector])
+def test_callbacks_taken_out_are_not_stored(kind, digits, tmp_path):
+    class CannotBeStored(sc.Callback):
+        def __getstate__(self):
+            raise TypeError
+
+    callbacks = [("local", CannotBeStored()), CannotBeStored()]
+    model = kind(n_components=2, max_iter=2, random_state=0, callbacks=callbacks).fit(digits)
+    with pytest.raises(TypeError):
+        pickle.dumps(model)
+    model.set_params(callbacks=None)
+    again = pickle.loads(pickle.dumps(model))
+    score = "score_samples" if kind is AutoencoderAnomalyDetector else "transform"
+    assert_array_equal(getattr(again, score)(digits), getattr(model, score)(digits))
+    save(model, tmp_path / "model.skops")
+    loaded = load(tmp_path / "model.skops")
+    assert_array_equal(loaded.reconstruct(digits), model.reconstruct(digits))
+    again.partial_fit(digits)
 
 
 def test_callbacks_see_each_net_of_a_detector(digits, tmp_path):

@@ -7,8 +7,8 @@ one scorer judges both.
 """
 
 # %%
-# The scorer is the share of the variance of unseen rows that the reconstruction explains, in the
-# units of what the search is given. The features are standardised first, or the widest of them
+# The scorer is the fraction of the variance of unseen rows that the reconstruction explains, in the
+# units of what the search is given. The features are standardized first, or the widest of them
 # would decide alone.
 
 import pandas as pd

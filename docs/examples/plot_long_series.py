@@ -54,11 +54,10 @@ figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(9, 5), layout="
 top.plot(seconds, pulse, color="0.4", linewidth=0.8)
 top.plot(seconds, np.where(odd, pulse, np.nan), color="C3", linewidth=1.4, label="anomalous")
 top.set_ylabel("Sensor value")
-top.legend(loc="lower right")
 bottom.plot(seconds, -moments, color="C0", linewidth=0.8)
 bottom.axhline(-detector.offset_, color="C3", linestyle="--", label="threshold")
 bottom.set(yscale="log", ylabel="Distance", xlabel="Seconds")
-_ = bottom.legend(loc="upper right")
+_ = figure.legend(loc="outside upper right", ncols=2)
 
 # %%
 # ``explain`` says when within the oddest window: the contributions of its samples.

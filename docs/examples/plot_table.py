@@ -73,7 +73,7 @@ print(details[details["fraction"] > 0.2].round(2).to_string(index=False))
 # The gaps, filled by the reconstruction. The true items are known here: a blind guess would be
 # right in a third of the cases.
 
-autoencoder = AutoencoderTransformer(max_iter=80)
+autoencoder = AutoencoderTransformer(max_iter=20)
 model = TableAutoencoder(n_components=5, autoencoder=autoencoder, random_state=0)
 model.fit(table[columns])
 filled = model.impute(table)

@@ -65,7 +65,7 @@ def share_right(rows, new_rows):
     return nearest.score(new_rows, y_test)
 
 
-widths = (2, 4, 8, 16, 32)
+widths = (2, 4, 8, 16)
 models, right = {}, {"TruncatedSVD": [], "autoencoder": []}
 for k in widths:
     svd = TruncatedSVD(k, random_state=0)
@@ -83,7 +83,7 @@ print(f"all words: {of_all_words:.1%}")
 
 # %%
 # The bars are standard errors. The autoencoder is ahead with two to eight numbers, by more than
-# chance with eight alone, and from sixteen on there is no difference. All words together are better
+# chance with eight alone, and with sixteen there is no difference. All words together are better
 # than either code: few numbers are for maps and for speed, not for the best search. The maps are of
 # the eight numbers of the unseen paragraphs, and drawn by t-SNE.
 
@@ -94,7 +94,7 @@ for ax, (name, shares) in zip(axes[1:], right.items(), strict=True):
     deviation = np.sqrt(shares * (1 - shares) / len(test))
     axes[0].errorbar(widths, shares, deviation, marker="o", color=colours[name], label=name)
     codes = normalize(models[name, 8].transform(X_test))
-    places = TSNE(method="exact", random_state=0).fit_transform(codes)
+    places = TSNE(method="exact", max_iter=500, random_state=0).fit_transform(codes)
     for module in modules:
         ax.scatter(*places[y_test == module].T, s=12, label=module, alpha=0.8)
     ax.set(title=f"{name}, eight numbers", xticks=[], yticks=[])

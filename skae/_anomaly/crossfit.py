@@ -195,6 +195,13 @@ class CrossFit(Stored):
         other.generator = copy.deepcopy(self.generator)
         return other
 
+    def stored_with(self, callbacks):
+        """Return what is stored of this: without callbacks where the detector has none now."""
+        other = CrossFit.__new__(CrossFit)
+        fits = [fit.stored_with(callbacks) for fit in self.fits]
+        vars(other).update(vars(self), fits=fits)
+        return other
+
     def __getstate__(self):
         return vars(self) | {"fits": [fit.to_state() for fit in self.fits]}
 

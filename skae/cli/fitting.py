@@ -57,7 +57,10 @@ def fit_detector(args, frame):
     from ..tables import TableAnomalyDetector
 
     model = TableAnomalyDetector(
-        contamination_of(args), encoder=table_encoder(args), random_state=args.random_state
+        contamination_of(args),
+        encoder=table_encoder(args),
+        random_state=args.random_state,
+        verbose=1,  # a bar, as a fit may take minutes
     )
     with fitting(args.data):
         return model.fit(frame)

@@ -135,10 +135,10 @@ def _conditions(result):
     n_rows, n_features = result.X.shape
     text = f"{n_rows} rows, {n_features} features, {n_folds} folds, the same for both models. "
     if result.columns is not None:
-        text += "Numbers and dates are standardised on the training rows of each fold, and "
+        text += "Numbers and dates are standardized on the training rows of each fold, and "
         text += "categories are indicators; entries that are missing are left out. "
     elif result.scale:
-        text += "Features are standardised on the training rows of each fold, and errors are in "
+        text += "Features are standardized on the training rows of each fold, and errors are in "
         text += "those units. "
     else:
         text += "Features are not scaled, and errors are in their units. "
@@ -169,7 +169,7 @@ def _columns(result):
     rows = "".join(body)
     return f"""<h2>Errors of the columns</h2>
 <p class="note">Of categories the fraction of values that are not the reconstructed one; of numbers
-and dates the mean squared error in standardised units.</p>
+and dates the mean squared error in standardized units.</p>
 <div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
 
 

@@ -40,7 +40,7 @@ class ComparisonResult:
     y : ndarray of shape (n_samples,) or None
         The target.
     scale : bool
-        Whether the features were standardised.
+        Whether the features were standardized.
     columns : list of DataFrame or None, default=None
         For each fit to a table of any columns what `skae.tables.TableEncoder.column_errors` returns
         of the held-out rows, with ``model``, ``n_components`` and ``fold``.

@@ -55,7 +55,7 @@ def compare_with_pca(
         The autoencoder. Each fit uses a clone with another ``n_components``. None stands for an
         autoencoder with default parameters.
     scale : bool, default=True
-        Whether the features are standardised, by the means and standard deviations of the training
+        Whether the features are standardized, by the means and standard deviations of the training
         rows of each fold.
     random_state : int or None, default=None
         Seed of the folds, and of the autoencoder if its ``random_state`` is None.

@@ -45,6 +45,8 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         say.
     random_state : int, RandomState instance or None, default=None
         Seed of the detector; None leaves the detector's own.
+    verbose : int, default=0
+        Progress of the fit, as for `AutoencoderAnomalyDetector`; 0 leaves the detector's own.
 
     Attributes
     ----------
@@ -103,6 +105,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         "encoder": [TableEncoder, None],
         "detector": [AutoencoderAnomalyDetector, None],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -112,11 +115,13 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         encoder: TableEncoder | None = None,
         detector: AutoencoderAnomalyDetector | None = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
         self.contamination = contamination
         self.encoder = encoder
         self.detector = detector
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the encoding of a table, and fit the detector on it.
@@ -146,6 +151,8 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         own.set_params(contamination=self.contamination)
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
+        if self.verbose:
+            own.set_params(verbose=self.verbose)
         own.fit(encoded)
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(
