@@ -5,8 +5,10 @@ from numbers import Integral
 import numpy as np
 import torch
 from scipy.special import ndtri
+from torch.nn import functional
 
 from .._utils.sklearn import Interval
+from .._utils.torch import is_tracing
 from ._base import Scoring
 from ._mahalanobis import MIN_DEVIATION, Mahalanobis, scale_of
 
@@ -15,6 +17,9 @@ _MOST_ROWS = 1000
 # How many more rows are looked at than nearest ones are needed, and how far away they are at most,
 # in standard deviations, where these are looked for.
 _MORE, _FARTHEST = 3, 1e15
+# The search for them compares groups of so many rows first. It pays for no more than so many near
+# rows, and for no fewer rows to score.
+_GROUP, _MOST_NEAREST, _FEWEST_SEARCHED = 8, 16, 32
 # The fraction of the largest distances whose mean excess tells how surprises go on beyond them.
 _TAIL = 0.1
 # Smaller ones say nothing: the rows are equal, or only a few. A typical distance is about one.
@@ -109,15 +114,14 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
         with torch.no_grad():
             # The search is twice as fast in float32. A few rows more make up for its rounding.
             some, others = (x.clamp(-_FARTHEST, _FARTHEST).float() for x in (features, rows))
-            squares = torch.addmm(others.square().sum(1), some, others.T, alpha=-2)
+            squares = torch.addmm(others.square().sum(1)[:, None], others, some.T, alpha=-2)
+            squares += some.square().sum(1)
             if own:
                 # A row that counts more than once has itself for a neighbour.
                 squares.diagonal().copy_(torch.full_like(weight, torch.inf).copysign(1.5 - weight))
             n_candidates = min(n_nearest + _MORE, len(rows) - own) if len(rows) > 1 else 1
-            nearest = squares.topk(n_candidates, largest=False, sorted=False).indices
-        # One neighbour at a time, as all of them are many times the rows.
-        parts = [(features - rows[column]).square().sum(1) for column in nearest.T]
-        distance = torch.stack(parts, 1)
+            nearest = _smallest(squares, n_candidates)
+        distance = (functional.embedding(nearest, rows) - features[:, None]).square().sum(2)
         distance, order = distance.topk(n_nearest, largest=False)
         nearest = nearest.gather(1, order)
         counts = weight[nearest]
@@ -236,15 +240,50 @@ def _tail(distances, weight):
     return distances[kept], surprises[kept], max(excess, _LEAST_EXCESS)
 
 
+def _smallest(squares, n):
+    """Return where the n smallest numbers of each column are, an array of shape (n_columns, n).
+
+    The n smallest numbers are in the n groups with the smallest minima.
+    """
+    n_rows, n_columns = squares.shape
+    if is_tracing() or n > _MOST_NEAREST or n_columns < _FEWEST_SEARCHED:
+        return squares.T.topk(n, largest=False, sorted=False).indices
+    squares = functional.pad(squares, (0, 0, 0, -n_rows % _GROUP), value=torch.inf)
+    members = squares.view(_GROUP, -1, n_columns)
+    n_groups = members.shape[1]
+    group = _few_smallest(members.amin(0), min(n, n_groups))
+    some = members.gather(1, group.expand(_GROUP, -1, -1))
+    at = _few_smallest(some.flatten(0, 1), n)
+    member, place = at // len(group), at % len(group)
+    return (member * n_groups + group.gather(0, place)).T
+
+
+def _few_smallest(squares, n):
+    """Return where the n smallest numbers of each column are, an array of shape (n, n_columns).
+
+    Each number holds its place in its last bits, which float32 can spare: the smallest then tells
+    where it is, and is found several times as fast. Numbers that differ in no other bits count as
+    equal.
+    """
+    last = 2 ** (len(squares) - 1).bit_length() - 1
+    numbers = squares.clamp(min=0).view(torch.int32)
+    numbers = (numbers & ~last) | torch.arange(len(squares), dtype=torch.int32)[:, None]
+    found = []
+    for _ in range(n):
+        at = (numbers.amin(0, keepdim=True) & last).long()
+        numbers.scatter_(0, at, torch.iinfo(torch.int32).max)
+        found.append(at)
+    return torch.cat(found)
+
+
 def interpolate(x, knots, heights):
     """Return what belongs to values of x between knots, the same beyond them as at the ends."""
     if knots.shape[-1] == 1:
         return heights.expand_as(x) + 0.0 * x
-    right = torch.searchsorted(knots, x.detach()).clamp(1, knots.shape[-1] - 1)
-    left = right - 1
-    low, high, start, end = (
-        part.gather(-1, at) for part in (knots, heights) for at in (left, right)
-    )
+    left = torch.searchsorted(knots[..., 1:-1].contiguous(), x.detach())
     # Shorter lists of knots end in equal ones.
-    gap = (high - low).clamp(min=MIN_DEVIATION)
-    return start + (end - start) * ((x - low) / gap).clamp(0, 1)
+    gap = (knots[..., 1:] - knots[..., :-1]).clamp(min=MIN_DEVIATION)
+    slope = (heights[..., 1:] - heights[..., :-1]) / gap
+    low, start, slope = (part.gather(-1, left) for part in (knots, heights, slope))
+    inside = torch.minimum(torch.maximum(x, knots[..., :1]), knots[..., -1:])
+    return start + slope * (inside - low)
