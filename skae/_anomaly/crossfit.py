@@ -18,7 +18,7 @@ from .folds import Folds
 from .hiding import Hiding
 
 # Rows that are scored at once, which then stay in the cache.
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 512
 # Multiply-adds for each entry that a scoring is fitted to, more or less.
 _FITTING = 1000
 # Entries of the rows that a scoring learns from, more or less.

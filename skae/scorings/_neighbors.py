@@ -111,16 +111,7 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
     def _distance(self, features, own=False):
         rows, weight = torch.from_numpy(self.rows_), torch.from_numpy(self.weight_)
         n_nearest = min(self.n_neighbors, max(1, len(rows) - own))
-        with torch.no_grad():
-            # The search is twice as fast in float32. A few rows more make up for its rounding.
-            some, others = (x.clamp(-_FARTHEST, _FARTHEST).float() for x in (features, rows))
-            squares = torch.addmm(others.square().sum(1)[:, None], others, some.T, alpha=-2)
-            squares += some.square().sum(1)
-            if own:
-                # A row that counts more than once has itself for a neighbour.
-                squares.diagonal().copy_(torch.full_like(weight, torch.inf).copysign(1.5 - weight))
-            n_candidates = min(n_nearest + _MORE, len(rows) - own) if len(rows) > 1 else 1
-            nearest = _smallest(squares, n_candidates)
+        nearest = self._candidates(features, own, n_nearest)
         distance = (functional.embedding(nearest, rows) - features[:, None]).square().sum(2)
         distance, order = distance.topk(n_nearest, largest=False)
         nearest = nearest.gather(1, order)
@@ -131,6 +122,27 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
         before = counts.cumsum(1) - counts
         counts = torch.minimum(counts, self.n_neighbors - before).clamp(min=0)
         return (counts * distance).sum(1) / counts.sum(1).clamp(min=MIN_DEVIATION)
+
+    @torch.no_grad()
+    def _candidates(self, features, own, n_nearest):
+        """Return which rows are nearest, and a few more: the search has the rounding of float32."""
+        rows, weight = torch.from_numpy(self.rows_), torch.from_numpy(self.weight_)
+        n = min(n_nearest + _MORE, len(rows) - own) if len(rows) > 1 else 1
+        in_groups = not is_tracing() and n <= _MOST_NEAREST and len(features) >= _FEWEST_SEARCHED
+        some, others = (x.clamp(-_FARTHEST, _FARTHEST).float() for x in (features, rows))
+        size = others.square().sum(1)
+        if in_groups:
+            # Rows that are nowhere fill the last group.
+            more = -len(rows) % _GROUP
+            others = functional.pad(others, (0, 0, 0, more))
+            size = functional.pad(size, (0, more), value=torch.inf)
+        squares = torch.addmm(size[:, None], others, some.T, alpha=-2)
+        if own:
+            # A row that counts more than once has itself for a neighbour.
+            squares.diagonal().copy_(torch.full_like(weight, torch.inf).copysign(1.5 - weight))
+        if in_groups:
+            return _smallest_by_groups(squares, some.square().sum(1), n)
+        return squares.T.topk(n, largest=False, sorted=False).indices
 
 
 class Combined(Scoring, name="combined"):
@@ -240,38 +252,32 @@ def _tail(distances, weight):
     return distances[kept], surprises[kept], max(excess, _LEAST_EXCESS)
 
 
-def _smallest(squares, n):
+def _smallest_by_groups(squares, more, n):
     """Return where the n smallest numbers of each column are, an array of shape (n_columns, n).
 
-    The n smallest numbers are in the n groups with the smallest minima.
+    They are in the n groups of rows with the smallest minima. With `more` they are not negative.
     """
-    n_rows, n_columns = squares.shape
-    if is_tracing() or n > _MOST_NEAREST or n_columns < _FEWEST_SEARCHED:
-        return squares.T.topk(n, largest=False, sorted=False).indices
-    squares = functional.pad(squares, (0, 0, 0, -n_rows % _GROUP), value=torch.inf)
-    members = squares.view(_GROUP, -1, n_columns)
+    members = squares.unflatten(0, (_GROUP, -1))
     n_groups = members.shape[1]
-    group = _few_smallest(members.amin(0), min(n, n_groups))
-    some = members.gather(1, group.expand(_GROUP, -1, -1))
-    at = _few_smallest(some.flatten(0, 1), n)
-    member, place = at // len(group), at % len(group)
-    return (member * n_groups + group.gather(0, place)).T
+    group = _smallest(members.amin(0) + more, min(n, n_groups))
+    some = members.gather(1, group.expand(_GROUP, -1, -1)).flatten(0, 1)
+    at = _smallest(some + more, n)
+    return (at // len(group) * n_groups + group.gather(0, at % len(group))).T
 
 
-def _few_smallest(squares, n):
+def _smallest(numbers, n):
     """Return where the n smallest numbers of each column are, an array of shape (n, n_columns).
 
-    Each number holds its place in its last bits, which float32 can spare: the smallest then tells
-    where it is, and is found several times as fast. Numbers that differ in no other bits count as
-    equal.
+    The last bits of a number are replaced by its place, so that a minimum tells where it is: that
+    is several times as fast as a partial sort. Numbers that differ in these bits alone are equal.
     """
-    last = 2 ** (len(squares) - 1).bit_length() - 1
-    numbers = squares.clamp(min=0).view(torch.int32)
-    numbers = (numbers & ~last) | torch.arange(len(squares), dtype=torch.int32)[:, None]
+    last = 2 ** (len(numbers) - 1).bit_length() - 1
+    places = torch.arange(len(numbers), dtype=torch.int32)[:, None]
+    keys = (numbers.clamp(min=0).view(torch.int32) & ~last) | places
     found = []
     for _ in range(n):
-        at = (numbers.amin(0, keepdim=True) & last).long()
-        numbers.scatter_(0, at, torch.iinfo(torch.int32).max)
+        at = (keys.amin(0, keepdim=True) & last).long()
+        keys.scatter_(0, at, torch.iinfo(torch.int32).max)
         found.append(at)
     return torch.cat(found)
 
