@@ -112,7 +112,9 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
         rows, weight = torch.from_numpy(self.rows_), torch.from_numpy(self.weight_)
         n_nearest = min(self.n_neighbors, max(1, len(rows) - own))
         nearest = self._candidates(features, own, n_nearest)
-        distance = (functional.embedding(nearest, rows) - features[:, None]).square().sum(2)
+        # One neighbour at a time, as all of them are many times the rows.
+        near = (functional.embedding(column, rows) for column in nearest.T.contiguous())
+        distance = torch.stack([(features - other).square().sum(1) for other in near], 1)
         distance, order = distance.topk(n_nearest, largest=False)
         nearest = nearest.gather(1, order)
         counts = weight[nearest]
