@@ -91,9 +91,13 @@ def heavy_tails():
     return X[:300], X[300:]
 
 
-@pytest.mark.parametrize("n_neighbors", [1, 5])
-def test_neighbors_are_those_of_scikit_learn(n_neighbors, heavy_tails):
+# The search takes another way for many neighbours, and for few rows.
+@pytest.mark.parametrize("n_rows", [3, 100])
+@pytest.mark.parametrize("n_known", [9, 299, 300])
+@pytest.mark.parametrize("n_neighbors", [1, 5, 30])
+def test_neighbors_are_those_of_scikit_learn(n_neighbors, n_known, n_rows, heavy_tails):
     train, new = heavy_tails
+    train, new, n_neighbors = train[:n_known], new[:n_rows], min(n_neighbors, n_known)
     found = fit("neighbors", rows_as(train), n_neighbors=n_neighbors).distance(rows_as(new))
     peer = NearestNeighbors(n_neighbors=n_neighbors).fit(both_forms(train, train))
     expected = (peer.kneighbors(both_forms(new, train))[0] ** 2).mean(1)

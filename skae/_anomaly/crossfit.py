@@ -17,8 +17,9 @@ from .calibration import narrowing
 from .folds import Folds
 from .hiding import Hiding
 
-# Rows that are scored at once, which then stay in the cache.
-_BLOCK_ROWS = 1024
+# Entries of the rows that are scored at once, and such rows at least and at most. With more, what
+# is made of them leaves the cache, and the system is asked for its memory again and again.
+_BLOCK_ENTRIES, _FEWEST_ROWS, _MOST_ROWS = 2**15, 512, 1024
 # Multiply-adds for each entry that a scoring is fitted to, more or less.
 _FITTING = 1000
 # Entries of the rows that a scoring learns from, more or less.
@@ -225,7 +226,8 @@ def _work(fit, scoring):
 
 
 def _blocks(X):
-    return row_blocks(*X.shape, _BLOCK_ROWS)
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _BLOCK_ENTRIES // X.shape[1]))
+    return row_blocks(*X.shape, rows)
 
 
 def _dense(X, part):

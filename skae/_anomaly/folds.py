@@ -89,13 +89,18 @@ class Folds(Stored):
         found = np.full(len(keys), -1)
         if len(self.keys) == 0:
             return found
-        nearest = np.full(len(keys), self.row_keys.tolerance)
+        first = np.pad(self.keys[:, 0], 1, constant_values=(-np.inf, np.inf))
         start = np.searchsorted(self.keys[:, 0], keys[:, 0])
+        # Few new rows are near a known one by the first number already.
+        gap = np.minimum(keys[:, 0] - first[start], first[start + 1] - keys[:, 0])
+        near = np.flatnonzero(gap < self.row_keys.tolerance)
+        keys, start = keys[near], start[near]
+        nearest = np.full(len(near), self.row_keys.tolerance)
         for step in range(-NEIGHBOURS, NEIGHBOURS):
             at = (start + step).clip(0, len(self.keys) - 1)
             distance = np.abs(self.keys[at] - keys).max(axis=1)
             closer = distance < nearest
-            found[closer], nearest[closer] = at[closer], distance[closer]
+            found[near[closer]], nearest[closer] = at[closer], distance[closer]
         return found
 
     def add(self, X, generator):

@@ -159,6 +159,11 @@ def _gather(graph, node, x, axis, index):
     return graph.op("GatherElements", x, index, axis=axis)
 
 
+@translates("aten.embedding.default")
+def _embedding(graph, node, rows, index, padding=-1):
+    return graph.op("Gather", rows, index, axis=0)
+
+
 @translates("aten.index_add.default")
 def _index_add(graph, node, x, axis, index, source):
     index = graph.op("Expand", index, graph.op("Shape", source))

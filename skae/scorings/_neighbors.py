@@ -5,8 +5,10 @@ from numbers import Integral
 import numpy as np
 import torch
 from scipy.special import ndtri
+from torch.nn import functional
 
 from .._utils.sklearn import Interval
+from .._utils.torch import is_tracing
 from ._base import Scoring
 from ._mahalanobis import MIN_DEVIATION, Mahalanobis, scale_of
 
@@ -15,6 +17,9 @@ _MOST_ROWS = 1000
 # How many more rows are looked at than nearest ones are needed, and how far away they are at most,
 # in standard deviations, where these are looked for.
 _MORE, _FARTHEST = 3, 1e15
+# The search for them compares groups of so many rows first. It pays for no more than so many near
+# rows, and for no fewer rows to score.
+_GROUP, _MOST_NEAREST, _FEWEST_SEARCHED = 8, 16, 32
 # The fraction of the largest distances whose mean excess tells how surprises go on beyond them.
 _TAIL = 0.1
 # Smaller ones say nothing: the rows are equal, or only a few. A typical distance is about one.
@@ -106,18 +111,10 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
     def _distance(self, features, own=False):
         rows, weight = torch.from_numpy(self.rows_), torch.from_numpy(self.weight_)
         n_nearest = min(self.n_neighbors, max(1, len(rows) - own))
-        with torch.no_grad():
-            # The search is twice as fast in float32. A few rows more make up for its rounding.
-            some, others = (x.clamp(-_FARTHEST, _FARTHEST).float() for x in (features, rows))
-            squares = torch.addmm(others.square().sum(1), some, others.T, alpha=-2)
-            if own:
-                # A row that counts more than once has itself for a neighbour.
-                squares.diagonal().copy_(torch.full_like(weight, torch.inf).copysign(1.5 - weight))
-            n_candidates = min(n_nearest + _MORE, len(rows) - own) if len(rows) > 1 else 1
-            nearest = squares.topk(n_candidates, largest=False, sorted=False).indices
+        nearest = self._candidates(features, own, n_nearest)
         # One neighbour at a time, as all of them are many times the rows.
-        parts = [(features - rows[column]).square().sum(1) for column in nearest.T]
-        distance = torch.stack(parts, 1)
+        near = (functional.embedding(column, rows) for column in nearest.T.contiguous())
+        distance = torch.stack([(features - other).square().sum(1) for other in near], 1)
         distance, order = distance.topk(n_nearest, largest=False)
         nearest = nearest.gather(1, order)
         counts = weight[nearest]
@@ -127,6 +124,27 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
         before = counts.cumsum(1) - counts
         counts = torch.minimum(counts, self.n_neighbors - before).clamp(min=0)
         return (counts * distance).sum(1) / counts.sum(1).clamp(min=MIN_DEVIATION)
+
+    @torch.no_grad()
+    def _candidates(self, features, own, n_nearest):
+        """Return which rows are nearest, and a few more: the search has the rounding of float32."""
+        rows, weight = torch.from_numpy(self.rows_), torch.from_numpy(self.weight_)
+        n = min(n_nearest + _MORE, len(rows) - own) if len(rows) > 1 else 1
+        in_groups = not is_tracing() and n <= _MOST_NEAREST and len(features) >= _FEWEST_SEARCHED
+        some, others = (x.clamp(-_FARTHEST, _FARTHEST).float() for x in (features, rows))
+        size = others.square().sum(1)
+        if in_groups:
+            # Rows that are nowhere fill the last group.
+            more = -len(rows) % _GROUP
+            others = functional.pad(others, (0, 0, 0, more))
+            size = functional.pad(size, (0, more), value=torch.inf)
+        squares = torch.addmm(size[:, None], others, some.T, alpha=-2)
+        if own:
+            # A row that counts more than once has itself for a neighbour.
+            squares.diagonal().copy_(torch.full_like(weight, torch.inf).copysign(1.5 - weight))
+        if in_groups:
+            return _smallest_by_groups(squares, some.square().sum(1), n)
+        return squares.T.topk(n, largest=False, sorted=False).indices
 
 
 class Combined(Scoring, name="combined"):
@@ -236,15 +254,44 @@ def _tail(distances, weight):
     return distances[kept], surprises[kept], max(excess, _LEAST_EXCESS)
 
 
+def _smallest_by_groups(squares, more, n):
+    """Return where the n smallest numbers of each column are, an array of shape (n_columns, n).
+
+    They are in the n groups of rows with the smallest minima. With `more` they are not negative.
+    """
+    members = squares.unflatten(0, (_GROUP, -1))
+    n_groups = members.shape[1]
+    group = _smallest(members.amin(0) + more, min(n, n_groups))
+    some = members.gather(1, group.expand(_GROUP, -1, -1)).flatten(0, 1)
+    at = _smallest(some + more, n)
+    return (at // len(group) * n_groups + group.gather(0, at % len(group))).T
+
+
+def _smallest(numbers, n):
+    """Return where the n smallest numbers of each column are, an array of shape (n, n_columns).
+
+    The last bits of a number are replaced by its place, so that a minimum tells where it is: that
+    is several times as fast as a partial sort. Numbers that differ in these bits alone are equal.
+    """
+    last = 2 ** (len(numbers) - 1).bit_length() - 1
+    places = torch.arange(len(numbers), dtype=torch.int32)[:, None]
+    keys = (numbers.clamp(min=0).view(torch.int32) & ~last) | places
+    found = []
+    for _ in range(n):
+        at = (keys.amin(0, keepdim=True) & last).long()
+        keys.scatter_(0, at, torch.iinfo(torch.int32).max)
+        found.append(at)
+    return torch.cat(found)
+
+
 def interpolate(x, knots, heights):
     """Return what belongs to values of x between knots, the same beyond them as at the ends."""
     if knots.shape[-1] == 1:
         return heights.expand_as(x) + 0.0 * x
-    right = torch.searchsorted(knots, x.detach()).clamp(1, knots.shape[-1] - 1)
-    left = right - 1
-    low, high, start, end = (
-        part.gather(-1, at) for part in (knots, heights) for at in (left, right)
-    )
+    left = torch.searchsorted(knots[..., 1:-1].contiguous(), x.detach())
     # Shorter lists of knots end in equal ones.
-    gap = (high - low).clamp(min=MIN_DEVIATION)
-    return start + (end - start) * ((x - low) / gap).clamp(0, 1)
+    gap = (knots[..., 1:] - knots[..., :-1]).clamp(min=MIN_DEVIATION)
+    slope = (heights[..., 1:] - heights[..., :-1]) / gap
+    low, start, slope = (part.gather(-1, left) for part in (knots, heights, slope))
+    inside = torch.minimum(torch.maximum(x, knots[..., :1]), knots[..., -1:])
+    return start + slope * (inside - low)
