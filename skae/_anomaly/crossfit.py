@@ -21,8 +21,8 @@ from .hiding import Hiding
 _BLOCK_ROWS = 1024
 # Multiply-adds for each entry that a scoring is fitted to, more or less.
 _FITTING = 1000
-# Entries of the rows that a scoring learns from, more or less.
-_MOST_ENTRIES = 2**26
+# Entries of the rows that a scoring learns from, at most: 64 megabytes, and twice as many residuals.
+_MOST_ENTRIES = 2**23
 # The standard deviation of normal residuals, as a multiple of the median of their sizes.
 _NORMAL = 1.4826
 # Standardized entries are clipped here, and distances, with room for sums and squares.
@@ -105,7 +105,7 @@ class CrossFit(Stored):
             self.deviations[fold] = _typical(joined[1].numpy()) * model.scale
 
         map_blocks(fit, range(len(self.fits)), rows.size * _FITTING)
-        by_net = self._by_net(rows)
+        by_net = self._by_net(rows, folds)
         self.narrowing = narrowing(by_net, folds, weight)
         return self._combined(by_net, folds)
 
@@ -124,16 +124,20 @@ class CrossFit(Stored):
 
         That of a training row is moved to what a mean over all nets would be: see `narrowing`.
         """
-        return self._combined(self._by_net(X), self.folds.find(X))
+        folds = self.folds.find(X)
+        return self._combined(self._by_net(X, folds), folds)
 
-    def _by_net(self, X):
-        """Return the distances of all rows by each net, an array with a line for each."""
-        out = np.empty((len(self.fits), X.shape[0]))
+    def _by_net(self, X, folds):
+        """Return the distances of rows by each net, a line for each; 0 where it has seen a row."""
+        out = np.zeros((len(self.fits), X.shape[0]))
 
         def score(part):
             rows = _dense(X, part)
             for fold, (line, scoring) in enumerate(zip(out, self.scorings, strict=True)):
-                line[part] = _distance(scoring, _residuals(self._model(fold), rows)).numpy()
+                unseen = folds[part] != fold
+                if unseen.any():
+                    residuals = _residuals(self._model(fold), rows[unseen])
+                    line[part][unseen] = _distance(scoring, residuals).numpy()
 
         work = sum(map(_work, self.fits, self.scorings))
         map_blocks(score, _blocks(X), X.shape[0] * work)

@@ -13,7 +13,7 @@ from .._utils.sklearn import BaseEstimator, Interval, Options, OutlierMixin, Str
 from .._utils.stored import VersionedMixin
 from ..corruptions import Masking
 from ..losses import Mixed
-from ._base import names_of
+from ._base import names_of, of_tables
 from ._encoder import TableEncoder
 from ._frames import import_pandas, library_of, table_tags, to_pandas
 from ._odd_cell import OddCell
@@ -157,60 +157,11 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.encoder_.transform(X)
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal the rows of a table are.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            A table with the columns of the training table.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            In float64: higher is more normal.
-        """
-        X = self._encoded(X)
-        return self.detector_.score_samples(X)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return by how much the rows of a table are on the normal side of the threshold.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            A table with the columns of the training table.
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``: negative for anomalies.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any, fdr: float | None = None) -> np.ndarray:
-        """Return which rows of a table are anomalies.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            A table with the columns of the training table.
-        fdr : float or None, default=None
-            The rate of false alarms to expect at most among the anomalies found, as for
-            `AutoencoderAnomalyDetector.predict`. None: the rows below `offset_`.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            1 for inliers, -1 for anomalies.
-
-        Raises
-        ------
-        ValueError
-            If `fdr` is not in (0, 1).
-        """
-        X = self._encoded(X)
-        return self.detector_.predict(X, fdr)
+    score_samples = of_tables(AutoencoderAnomalyDetector.score_samples)
+    decision_function = of_tables(AutoencoderAnomalyDetector.decision_function)
+    predict = of_tables(AutoencoderAnomalyDetector.predict)
+    predict_proba = of_tables(AutoencoderAnomalyDetector.predict_proba)
+    precision_bound = of_tables(AutoencoderAnomalyDetector.precision_bound)
 
     @overload
     def p_values(self, X: Any, confidence: float | None = ...) -> np.ndarray: ...

@@ -227,9 +227,11 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self)
         table = self._table(X)
-        return np.column_stack(
-            [column.encode(table[name]) for name, column in self.columns_.items()]
-        )
+        parts = [*self._parts()]
+        encoded = np.empty((len(table), parts[-1][2].stop))
+        for name, column, part in parts:
+            encoded[:, part] = column.encode(table[name])
+        return encoded
 
     def inverse_transform(self, X: Any) -> Any:
         """Return the table that numbers stand for.
