@@ -21,7 +21,7 @@ from .hiding import Hiding
 _BLOCK_ROWS = 1024
 # Multiply-adds for each entry that a scoring is fitted to, more or less.
 _FITTING = 1000
-# Entries of the rows that a scoring learns from, at most: 64 megabytes, and twice as many residuals.
+# Entries of the rows that a scoring learns from, more or less: 64 megabytes of them.
 _MOST_ENTRIES = 2**23
 # The standard deviation of normal residuals, as a multiple of the median of their sizes.
 _NORMAL = 1.4826

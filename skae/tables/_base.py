@@ -1,7 +1,7 @@
 """What the estimators of tables have in common."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -18,17 +18,17 @@ def of_tables(
     The table is encoded, and the rest is the method of the detector that was fitted.
     """
 
-    @wraps(method)
     def of_table(self, X, *args, **kwargs):
         encoded = self._encoded(X)
         return method(self.detector_, encoded, *args, **kwargs)
 
+    found: Any = update_wrapper(of_table, method)
     for words, of_a_table in (
         ("array-like or sparse matrix of", "DataFrame or array-like of"),
         ("The data.", "A table with the columns of the training table."),
     ):
-        of_table.__doc__ = (of_table.__doc__ or "").replace(words, of_a_table)
-    return of_table
+        found.__doc__ = (found.__doc__ or "").replace(words, of_a_table)
+    return found
 
 
 def names_of(encoder):

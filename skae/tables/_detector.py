@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderAnomalyDetector
@@ -54,6 +55,8 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         The detector, fitted on the encoded table.
     offset_ : float
         The threshold: ``decision_function`` is ``score_samples - offset_``.
+    classes_ : ndarray of shape (2,)
+        The labels -1 and 1, in the order of the columns of `predict_proba`.
     n_features_in_ : int
         Number of columns of the table.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -62,6 +65,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     See Also
     --------
     TableAutoencoder : Codes, reconstructions and imputation of a table.
+    skae.AutoencoderAnomalyDetector : The detector of tables of numbers, with the same methods.
 
     Notes
     -----
@@ -92,7 +96,6 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
 
     encoder_: TableEncoder
     detector_: AutoencoderAnomalyDetector
-    offset_: float
 
     _parameter_constraints: dict = {
         "contamination": [
@@ -139,19 +142,66 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         ValueError
             If the table or a parameter is not allowed; see `TableEncoder.fit`.
         """
+        return self._fit(X, one_pass=False)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train the nets once on the rows of a table, and calibrate on the latest rows.
+
+        The first call also learns the encoding, which later calls keep: a category that is not
+        among its rows stays unknown. Thresholds and p-values are those of the (at most 4,096) rows
+        given to it last.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The next rows of the table.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : TableAnomalyDetector
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If the table or a parameter is not allowed; see `TableEncoder.fit` and
+            `TableEncoder.transform`.
+        """
+        return self._fit(X, one_pass=True)
+
+    def _fit(self, X, one_pass):
         self._validate_params()
-        encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
+        going_on = one_pass and hasattr(self, "detector_")
+        if going_on:
+            encoder = self.encoder_
+        else:
+            encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
         encoded = encoder.transform(X)
-        own = _default(encoder, len(encoded)) if self.detector is None else clone(self.detector)
+        if going_on:
+            own = self.detector_
+        elif self.detector is None:
+            own = _default(encoder, len(encoded))
+        else:
+            own = clone(self.detector)
         own.set_params(contamination=self.contamination)
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
-        own.fit(encoded)
+        (own.partial_fit if one_pass else own.fit)(encoded)
         self.__dict__.pop("feature_names_in_", None)
-        self.__dict__.update(
-            names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_
-        )
+        self.__dict__.update(names_of(encoder), encoder_=encoder, detector_=own)
         return self
+
+    @property
+    def offset_(self) -> float:
+        check_is_fitted(self)
+        return self.detector_.offset_
+
+    @property
+    def classes_(self) -> np.ndarray:
+        check_is_fitted(self)
+        return self.detector_.classes_
 
     def _encoded(self, X):
         check_is_fitted(self)
@@ -260,7 +310,10 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         return pandas.DataFrame({"row": row, "column": names[order.ravel()]} | sorted_parts)
 
     def __sklearn_tags__(self):
-        return table_tags(super().__sklearn_tags__())
+        tags = table_tags(super().__sklearn_tags__())
+        # scikit-learn's checks take predict_proba for a classifier's: it has two columns.
+        tags.classifier_tags = ClassifierTags(multi_class=False)
+        return tags
 
 
 def _default(encoder, n_rows):

@@ -227,9 +227,8 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self)
         table = self._table(X)
-        parts = [*self._parts()]
-        encoded = np.empty((len(table), parts[-1][2].stop))
-        for name, column, part in parts:
+        encoded = np.empty((len(table), len(self.get_feature_names_out())))
+        for name, column, part in self._parts():
             encoded[:, part] = column.encode(table[name])
         return encoded
 
@@ -270,10 +269,8 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
             and dates first, then columns of two values, then categories.
         """
         check_is_fitted(self)
-        return np.array(
-            [f"{n}{suffix}" for n, c in self.columns_.items() for suffix in c.suffixes],
-            dtype=object,
-        )
+        names = [f"{n}{suffix}" for n, c in self.columns_.items() for suffix in c.suffixes]
+        return np.array(names, dtype=object)
 
     def column_errors(self, X: Any, X_reconstructed: Any) -> Any:
         """Return how well each column of an encoded table is reconstructed.
