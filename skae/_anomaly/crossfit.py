@@ -21,8 +21,9 @@ from .hiding import Hiding
 _BLOCK_ROWS = 1024
 # Multiply-adds for each entry that a scoring is fitted to, more or less.
 _FITTING = 1000
-# Entries of the rows that a scoring learns from, more or less: 64 megabytes of them.
-_MOST_ENTRIES = 2**23
+# Entries of the rows that a scoring learns from, more or less: fewer where features are hidden, as
+# each row then takes a pass for each group of them.
+_MOST_ENTRIES, _MOST_HIDDEN = 2**26, 2**22
 # The standard deviation of normal residuals, as a multiple of the median of their sizes.
 _NORMAL = 1.4826
 # Standardized entries are clipped here, and distances, with room for sums and squares.
@@ -96,7 +97,8 @@ class CrossFit(Stored):
             if len(own) < 2:
                 # A single row has no spread.
                 own = np.arange(len(folds))
-            own = own[:: 1 + len(own) * rows.shape[1] // _MOST_ENTRIES]
+            most = _MOST_ENTRIES if self.scorings[fold].hidden is None else _MOST_HIDDEN
+            own = own[:: 1 + len(own) * rows.shape[1] // most]
             some, model = rows[own], self._model(fold)
             parts = [_residuals(model, _dense(some, part)) for part in _blocks(some)]
             names = ("code", "residual", "loss", "row")
@@ -170,11 +172,12 @@ class CrossFit(Stored):
             for fold, scoring in enumerate(self.scorings):
                 weight, model = self._weight(fold, folds), self._model(fold)
                 for part in _blocks(X):
-                    rows = _dense(X, part)
+                    unseen = part.start + np.flatnonzero(weight[part])
+                    rows = _dense(X, unseen)
                     found = _contributions(model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
-                    total[part] += weight[part, None] * entries
+                    total[unseen] += weight[unseen, None] * entries
         return total + spread(self._shift(total.sum(axis=1), folds), total)
 
     def expected(self, X):
@@ -187,7 +190,8 @@ class CrossFit(Stored):
         expected, typical = np.zeros(X.shape), np.zeros(X.shape)
         for fold, (fit, deviation) in enumerate(zip(self.fits, self.deviations, strict=True)):
             weight = self._weight(fold, folds)[:, None]
-            expected += weight * self._model(fold).reconstruct(X)
+            unseen = np.flatnonzero(weight)
+            expected[unseen] += weight[unseen] * self._model(fold).reconstruct(X[unseen])
             if fit.model.loss.preparation.is_identity:
                 typical += weight * deviation
         return expected, typical

@@ -1,6 +1,5 @@
 """An autoencoder that reconstructs each group of features from all others."""
 
-import numpy as np
 import torch
 
 from ..scorings import Residuals
