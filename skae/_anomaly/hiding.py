@@ -1,5 +1,6 @@
 """An autoencoder that reconstructs each group of features from all others."""
 
+import numpy as np
 import torch
 
 from ..scorings import Residuals
@@ -14,17 +15,12 @@ class Hiding:
 
     def __init__(self, model, groups):
         self.model = model
-        self.groups = [list(group) for group in groups]
+        # for each group, which features are in it
+        n_features = model.plan.n_features
+        self.masks = [torch.from_numpy(np.isin(np.arange(n_features), own)) for own in groups]
 
     def __getattr__(self, name):
         return getattr(self.model, name)
-
-    def _masks(self, n_features):
-        """Yield for each group which features are in it."""
-        for group in self.groups:
-            mask = torch.zeros(n_features, dtype=torch.bool)
-            mask[group] = True
-            yield mask
 
     def _outputs(self, x):
         """Return the net's outputs for rows, those of each group from a pass without the group.
@@ -33,7 +29,7 @@ class Hiding:
         take longer than the passes.
         """
         eta = torch.zeros_like(x)
-        for mask in self._masks(x.shape[1]):
+        for mask in self.masks:
             eta = torch.where(mask, self.model.module(torch.where(mask, 0.0, x)), eta)
         return eta
 
@@ -50,7 +46,7 @@ class Hiding:
         entries = loss.per_entry(eta, target)
         observed = loss.observed(target.masked_fill(missing, torch.nan))
         losses = []
-        for mask in self._masks(x.shape[1]):
+        for mask in self.masks:
             # entries of the loss that the group holds the whole of
             own = loss.observed(torch.where(mask, 0.0, torch.nan).to(x.dtype)[None]) & observed
             losses.append(torch.where(own, entries, 0.0).sum(1) / own.sum(1))
