@@ -578,7 +578,7 @@ def test_a_stream_of_tables_is_watched(split, detector):
 
 
 def test_the_odd_cell_of_a_table_is_drawn(split, detector):
-    frame, names = planted(split[1])
+    frame, _ = planted(split[1])
     display = AnomalyExplanationDisplay.from_estimator(detector, frame, row=3, max_features=4)
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     details = detector.explain(frame[3:4], details=True)

@@ -173,6 +173,8 @@ class CrossFit(Stored):
                 weight, model = self._weight(fold, folds), self._model(fold)
                 for part in _blocks(X):
                     unseen = part.start + np.flatnonzero(weight[part])
+                    if not len(unseen):
+                        continue
                     rows = _dense(X, unseen)
                     found = _contributions(model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
