@@ -421,6 +421,7 @@ def _fitting(
         if previous is None:
             generator = new_generator(settings)
             settings.loss.fit(ordered)
+            del ordered  # this frame lives as long as the training
             rows = Rows(X, index, weight, settings.loss.preparation)
             missing = 1.0 if settings.architecture.padded else rows.missing
             limit = min(X.shape[0], rows.n_features)

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._utils.sklearn import BaseEstimator, Interval, _fit_context
 from ._utils.stored import VersionedMixin
+from .tables import TableAnomalyDetector
 
 __all__ = ["DriftMonitor"]
 
@@ -30,7 +31,9 @@ class DriftMonitor(VersionedMixin, BaseEstimator):
     Parameters
     ----------
     detector : AutoencoderAnomalyDetector
-        A fitted detector, or another with ``score_samples``.
+        A fitted detector, or another with ``score_samples``. Of a
+        `skae.tables.TableAnomalyDetector`, the features are the numbers that a table is encoded by:
+        ``detector.encoder_.get_feature_names_out()`` are their names.
     false_alarm : float, default=0.01
         Probability of an alarm at any time where nothing changes.
     random_state : int, RandomState instance or None, default=None
@@ -193,6 +196,8 @@ class DriftMonitor(VersionedMixin, BaseEstimator):
     def _values(self, X):
         """Return the score and the features of each row; what is missing is above all values."""
         scores = self.detector.score_samples(X)
+        if isinstance(self.detector, TableAnomalyDetector):
+            X = self.detector.encoder_.transform(X)
         X = X.toarray() if sparse.issparse(X) else X
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
         return np.nan_to_num(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import skl2onnx
 import torch
@@ -27,6 +28,7 @@ from skae.architectures import ACTIVATIONS, ARCHITECTURES, Convolutional, Dense,
 from skae.export import register_skl2onnx, to_onnx
 from skae.losses import LOSSES
 from skae.scorings import SCORINGS
+from skae.tables import TableAnomalyDetector, TableAutoencoder
 from tests.own_losses import HuberOfLogs
 
 SERVER = Path(__file__).parents[1] / "docs/serving/score_rows.py"
@@ -248,6 +250,34 @@ def test_what_cannot_go_says_so(rows, tmp_path):
     model = transformer(architecture=pair, max_iter=0).fit(X)
     with pytest.raises(ValueError, match=r"no translation of the torch operator aten\.special_i0"):
         to_onnx(model, path)
+
+
+def a_table():
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["a", "b", "c"], size=80)
+    table = pd.DataFrame({"kind": kind, "price": rng.normal(size=80) + 3 * (kind == "a")})
+    table.loc[::9, "price"] = np.nan
+    return table
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("output", ["score", "predict", "p_values"])
+def test_what_is_behind_the_encoder_of_a_table(output, tmp_path):
+    table = a_table()
+    model = TableAnomalyDetector(random_state=0).fit(table[:50])
+    new = table.assign(kind=table["kind"].where(table.index % 7 > 0, "unknown"))
+    encoded = model.encoder_.transform(new)
+    check(model.detector_, tmp_path / "model.onnx", output, encoded, "float64")
+
+
+def test_the_encoder_of_a_table_does_not_go(tmp_path):
+    own = AutoencoderTransformer(max_iter=0, hidden_layer_sizes=(4,))
+    model = TableAutoencoder(1, autoencoder=own, random_state=0).fit(a_table())
+    for estimator in (model, model.encoder_):
+        with pytest.raises(TypeError, match=r"`autoencoder_`, .* `encoder_\.transform` returns"):
+            to_onnx(estimator, tmp_path / "model.onnx")
+    encoded = model.encoder_.transform(a_table())
+    check(model.autoencoder_, tmp_path / "model.onnx", "transform", encoded, "float64")
 
 
 def test_a_file_is_written_whole_or_not_at_all(rows, tmp_path):

@@ -22,7 +22,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
+from skae.drift import DriftMonitor
 from skae.losses import Mixed
+from skae.plotting import AnomalyExplanationDisplay
 from skae.tables import KINDS, TableAnomalyDetector, TableAutoencoder, TableEncoder
 
 SMALL = AutoencoderTransformer(hidden_layer_sizes=(16,), max_iter=20)
@@ -513,6 +515,76 @@ def test_new_rows_are_flagged_as_often_as_promised(detector):
     p_values, scores = detector.p_values(new, return_scores=True)
     assert abs((p_values <= 0.5).mean() - 0.5) < 3 * np.sqrt(0.25 / 400)
     assert_allclose(scores, detector.score_samples(new), rtol=1e-12)
+
+
+def test_what_the_judgements_of_a_table_promise(split, detector):
+    """Bounds and probabilities of tables with categories, by many draws of new rows."""
+    held = []
+    for seed in range(20):
+        new, names = planted(shop(200, seed=100 + seed))
+        odd = np.arange(len(new)) < len(names)
+        order = np.argsort(detector.score_samples(new), kind="stable")
+        true = np.cumsum(odd[order]) / np.arange(1, len(new) + 1)
+        held.append((detector.precision_bound(new, confidence=0.8)[order] <= true + 1e-12).all())
+    # with probability 0.8 or more, up to three standard errors
+    assert np.mean(held) >= 0.8 - 3 * np.sqrt(0.16 / 20)
+    new, names = planted(shop(600, seed=6))
+    odd = np.arange(len(new)) < len(names)
+    found = detector.predict(new, fdr=0.2) == -1
+    assert found[odd].mean() > 0.5
+    assert (found & ~odd).sum() / found.sum() < 0.4
+    bound = detector.precision_bound(new)
+    assert bound[odd].mean() > 0.5 > bound[~odd].mean()
+    assert (detector.p_values(new, confidence=0.9) >= detector.p_values(new)).all()
+    probability = detector.predict_proba(new, roc_auc=0.9)[:, list(detector.classes_).index(-1)]
+    assert probability[odd].mean() > 3 * probability[~odd].mean()
+    clean = detector.predict_proba(shop(2000, seed=7), roc_auc=0.9)
+    assert_allclose(clean.sum(1), 1)
+    assert_allclose(clean[:, 0].mean(), 0.05, atol=0.02)
+
+
+def test_training_rows_are_scored_by_the_net_that_has_not_seen_them(split, detector):
+    """Flagged exactly as often as asked for, and as typical as rows that are new."""
+    assert (detector.predict(split[0]) == -1).sum() == int(0.05 * len(split[0]))
+    new = shop(2000, seed=8)
+    assert ks_2samp(detector.score_samples(split[0]), detector.score_samples(new)).pvalue > 1e-3
+
+
+@pytest.mark.extended
+def test_a_table_comes_in_chunks():
+    model, rows = TableAnomalyDetector(random_state=0), shop(1600, seed=3)
+    for _ in range(3):
+        for start in range(0, len(rows), 200):
+            model.partial_fit(rows[start : start + 200])
+    new, names = planted(shop(400, seed=4))
+    odd = np.arange(len(new)) < len(names)
+    assert roc_auc_score(odd, -model.score_samples(new)) > 0.9
+    assert abs((model.predict(shop(2000, seed=5)) == -1).mean() - 0.05) < 0.03
+    before = model.encoder_, model.score_samples(new)
+    with pytest.raises(ValueError, match="no column 'price'"):
+        model.partial_fit(rows.drop(columns="price"))
+    assert model.encoder_ is before[0]
+    assert_allclose(model.score_samples(new), before[1])
+
+
+def test_a_stream_of_tables_is_watched(split, detector):
+    monitor = DriftMonitor(detector, random_state=0).fit(split[0])
+    monitor.update(shop(100, seed=9))
+    assert monitor.alarm_at_ is None
+    monitor.update(shop(150, seed=10).assign(kind="tea"))
+    assert monitor.alarm_at_ >= 100
+    names = detector.encoder_.get_feature_names_out()
+    assert names[monitor.log_martingales_[1:].argmax()].startswith("kind_")
+
+
+def test_the_odd_cell_of_a_table_is_drawn(split, detector):
+    frame, _ = planted(split[1])
+    display = AnomalyExplanationDisplay.from_estimator(detector, frame, row=3, max_features=4)
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    details = detector.explain(frame[3:4], details=True)
+    assert [label.split("\n")[0] for label in labels] == details["column"][:4].tolist()
+    assert any(str(frame.loc[3, "kind"]) in label for label in labels)
+    display.figure_.clf()
 
 
 def test_the_detector_is_a_parameter(split):

@@ -22,8 +22,9 @@ from .hiding import Hiding
 _BLOCK_ENTRIES, _FEWEST_ROWS, _MOST_ROWS = 2**15, 512, 1024
 # Multiply-adds for each entry that a scoring is fitted to, more or less.
 _FITTING = 1000
-# Entries of the rows that a scoring learns from, more or less.
-_MOST_ENTRIES = 2**26
+# Entries of the rows that a scoring learns from, more or less: fewer where features are hidden, as
+# each row then takes a pass for each group of them.
+_MOST_ENTRIES, _MOST_HIDDEN = 2**26, 2**22
 # The standard deviation of normal residuals, as a multiple of the median of their sizes.
 _NORMAL = 1.4826
 # Standardized entries are clipped here, and distances, with room for sums and squares.
@@ -97,7 +98,8 @@ class CrossFit(Stored):
             if len(own) < 2:
                 # A single row has no spread.
                 own = np.arange(len(folds))
-            own = own[:: 1 + len(own) * rows.shape[1] // _MOST_ENTRIES]
+            most = _MOST_ENTRIES if self.scorings[fold].hidden is None else _MOST_HIDDEN
+            own = own[:: 1 + len(own) * rows.shape[1] // most]
             some, model = rows[own], self._model(fold)
             parts = [_residuals(model, _dense(some, part)) for part in _blocks(some)]
             names = ("code", "residual", "loss", "row")
@@ -106,7 +108,7 @@ class CrossFit(Stored):
             self.deviations[fold] = _typical(joined[1].numpy()) * model.scale
 
         map_blocks(fit, range(len(self.fits)), rows.size * _FITTING)
-        by_net = self._by_net(rows)
+        by_net = self._by_net(rows, folds)
         self.narrowing = narrowing(by_net, folds, weight)
         return self._combined(by_net, folds)
 
@@ -125,16 +127,20 @@ class CrossFit(Stored):
 
         That of a training row is moved to what a mean over all nets would be: see `narrowing`.
         """
-        return self._combined(self._by_net(X), self.folds.find(X))
+        folds = self.folds.find(X)
+        return self._combined(self._by_net(X, folds), folds)
 
-    def _by_net(self, X):
-        """Return the distances of all rows by each net, an array with a line for each."""
-        out = np.empty((len(self.fits), X.shape[0]))
+    def _by_net(self, X, folds):
+        """Return the distances of rows by each net, a line for each; 0 where it has seen a row."""
+        out = np.zeros((len(self.fits), X.shape[0]))
 
         def score(part):
             rows = _dense(X, part)
             for fold, (line, scoring) in enumerate(zip(out, self.scorings, strict=True)):
-                line[part] = _distance(scoring, _residuals(self._model(fold), rows)).numpy()
+                unseen = folds[part] != fold
+                if unseen.any():
+                    residuals = _residuals(self._model(fold), rows[unseen])
+                    line[part][unseen] = _distance(scoring, residuals).numpy()
 
         work = sum(map(_work, self.fits, self.scorings))
         map_blocks(score, _blocks(X), X.shape[0] * work)
@@ -167,11 +173,14 @@ class CrossFit(Stored):
             for fold, scoring in enumerate(self.scorings):
                 weight, model = self._weight(fold, folds), self._model(fold)
                 for part in _blocks(X):
-                    rows = _dense(X, part)
+                    unseen = part.start + np.flatnonzero(weight[part])
+                    if not len(unseen):
+                        continue
+                    rows = _dense(X, unseen)
                     found = _contributions(model, scoring, rows, self.baselines[fold])
                     # the net may see an entry as several values: a token's indicators
                     entries = found.numpy().reshape(*rows.shape, -1).sum(2)
-                    total[part] += weight[part, None] * entries
+                    total[unseen] += weight[unseen, None] * entries
         return total + spread(self._shift(total.sum(axis=1), folds), total)
 
     def expected(self, X):
@@ -184,7 +193,8 @@ class CrossFit(Stored):
         expected, typical = np.zeros(X.shape), np.zeros(X.shape)
         for fold, (fit, deviation) in enumerate(zip(self.fits, self.deviations, strict=True)):
             weight = self._weight(fold, folds)[:, None]
-            expected += weight * self._model(fold).reconstruct(X)
+            unseen = np.flatnonzero(weight)
+            expected[unseen] += weight[unseen] * self._model(fold).reconstruct(X[unseen])
             if fit.model.loss.preparation.is_identity:
                 typical += weight * deviation
         return expected, typical

@@ -15,17 +15,23 @@ class Hiding:
 
     def __init__(self, model, groups):
         self.model = model
-        self.groups = [list(group) for group in groups]
+        # for each group, which features are in it
+        n_features = model.plan.n_features
+        self.masks = [torch.from_numpy(np.isin(np.arange(n_features), own)) for own in groups]
 
     def __getattr__(self, name):
         return getattr(self.model, name)
 
-    def _by_group(self, x):
-        """Yield each group and the net's output for rows without it."""
-        for group in self.groups:
-            seen = x.clone()
-            seen[:, group] = 0.0
-            yield group, self.model.module(seen)
+    def _outputs(self, x):
+        """Return the net's outputs for rows, those of each group from a pass without the group.
+
+        They are put together before the loss sees them: a loss of all features for each group would
+        take longer than the passes.
+        """
+        eta = torch.zeros_like(x)
+        for mask in self.masks:
+            eta = torch.where(mask, self.model.module(torch.where(mask, 0.0, x)), eta)
+        return eta
 
     @torch.no_grad()
     def residuals(self, x, missing):
@@ -34,15 +40,16 @@ class Hiding:
         The loss of a group without an observed entry is NaN.
         """
         module, loss = self.model.module, self.model.loss
-        target = module.target(x).masked_fill(missing, torch.nan)
-        residual, losses = torch.zeros_like(x), []
-        for group, eta in self._by_group(x):
-            residual[:, group] = (x - module.reconstruction(eta))[:, group]
-            own = torch.full_like(target, torch.nan)
-            own[:, group] = target[:, group]
-            known = loss.observed(own).any(1)
-            losses.append(torch.where(known, loss.per_observed(eta, own), torch.nan))
-        residual = torch.where(missing, 0.0, residual)
+        eta = self._outputs(x)
+        residual = torch.where(missing, 0.0, x - module.reconstruction(eta))
+        target = module.target(x)
+        entries = loss.per_entry(eta, target)
+        observed = loss.observed(target.masked_fill(missing, torch.nan))
+        losses = []
+        for mask in self.masks:
+            # entries of the loss that the group holds the whole of
+            own = loss.observed(torch.where(mask, 0.0, torch.nan).to(x.dtype)[None]) & observed
+            losses.append(torch.where(own, entries, 0.0).sum(1) / own.sum(1))
         return Residuals(module.encode(x), residual, torch.stack(losses, 1), x)
 
     @torch.no_grad()
@@ -51,10 +58,6 @@ class Hiding:
         model = self.model
 
         def reconstruct(rows):
-            x = model.module.complete(model.standardized(rows))
-            rebuilt = np.zeros(rows.shape)
-            for group, eta in self._by_group(x):
-                rebuilt[:, group] = model.to_data(eta)[:, group]
-            return rebuilt
+            return model.to_data(self._outputs(model.module.complete(model.standardized(rows))))
 
         return model.map_rows(reconstruct, X, X.shape[1])

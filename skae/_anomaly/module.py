@@ -12,6 +12,7 @@ from ..scorings._neighbors import interpolate
 from .calibration import ROUNDING, SMALLEST
 from .crossfit import FARTHEST, LARGEST
 from .folds import NEIGHBOURS
+from .hiding import Hiding
 
 # Beyond it, one more or less is nothing to a number's square.
 _LARGE = 1e8
@@ -35,6 +36,10 @@ class ScoreModule(nn.Module):
         for model, net in zip(self.models, self.nets, strict=True):
             model.module = net.module
         self.scorings = crossfit.scorings
+        self.models = [
+            model if scoring.hidden is None else Hiding(model, scoring.hidden)
+            for model, scoring in zip(self.models, self.scorings, strict=True)
+        ]
         self.folds = _FoldsModule(crossfit.folds)
         self.narrowing, self.offset = crossfit.narrowing, offset
         self.scores, self.reached = calibration.scores, calibration.reached

@@ -16,6 +16,8 @@ from .writing import check_output, written_whole
 
 # Columns that are named for each row.
 _MOST_REASONS = 3
+# Rows that are explained at once, more or less, as there is a line for each of their cells.
+_EXPLAINED_ROWS = 1000
 
 
 def add_to(commands):
@@ -57,7 +59,8 @@ def run(args):
     if args.explain:
         explained = np.union1d(printed, np.flatnonzero(labels == -1))
         reasons = np.full(len(frame), "", dtype=object)
-        reasons[explained] = _reasons(model, frame.iloc[explained])
+        for some in np.array_split(explained, 1 + len(explained) // _EXPLAINED_ROWS):
+            reasons[some] = _reasons(model, frame.iloc[some])
     ids = [name for name in ids_of(model.encoder_) if name in frame]
     n_anomalies = int((labels == -1).sum())
     print(f"{n_anomalies} of {len(frame)} rows are below the threshold; the most unusual rows:")

@@ -107,7 +107,9 @@ def _kind(estimator):
     raise TypeError(
         "to_onnx takes an AutoencoderTransformer or an AutoencoderAnomalyDetector, got "
         f"{estimator!r}. A Pipeline that holds one is converted by skl2onnx: see "
-        "skae.export.register_skl2onnx."
+        "skae.export.register_skl2onnx. Text and dates are encoded in Python: of a "
+        "TableAutoencoder pass `autoencoder_`, of a TableAnomalyDetector `detector_`, and give the "
+        "file what `encoder_.transform` returns."
     )
 
 
@@ -161,11 +163,6 @@ def _translated(module, x, outputs, opset):
 def _module(estimator, outputs, dtype):
     """Return a torch module with some outputs of an estimator."""
     if outputs[0] in _SCORES:
-        if any(scoring.hidden is not None for scoring in estimator.scorings_):
-            raise ValueError(
-                f"{outputs[0]!r} cannot be exported of a detector whose scoring has `hidden` "
-                f"features, got scoring={estimator.scoring!r}."
-            )
         scores = ScoreModule(estimator._crossfit, estimator._calibration, estimator.offset_)
         return _Some(scores, [_SCORES[output] for output in outputs])
     (output,) = outputs

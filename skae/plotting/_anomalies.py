@@ -1,5 +1,6 @@
 """Pictures of anomaly detectors."""
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ class AnomalyExplanationDisplay:
     Parameters
     ----------
     details : DataFrame
-        The lines of one row of ``explain(X, details=True)``.
+        The lines of one row of ``explain(X, details=True)`` of a detector, also of tables.
     max_features : int, default=10
         The oddest features are shown, at most so many.
     title : str, default="Why this row is odd"
@@ -54,9 +55,9 @@ class AnomalyExplanationDisplay:
 
         Parameters
         ----------
-        estimator : AutoencoderAnomalyDetector
+        estimator : AutoencoderAnomalyDetector or skae.tables.TableAnomalyDetector
             A fitted detector.
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
             Rows.
         row : int, default=0
             Which of them, counted from 0.
@@ -96,11 +97,10 @@ class AnomalyExplanationDisplay:
         """
         ax = draw_on(self, ax)
         shown = self.details.head(self.max_features)
+        names = shown["column" if "column" in shown else "feature"]
         labels = [
-            f"{shortened(feature)}\n{value:.3g}, expected {expected:.3g}"
-            for feature, value, expected in zip(
-                shown["feature"], shown["value"], shown["expected"], strict=True
-            )
+            f"{shortened(name)}\n{_as_text(value)}, expected {_as_text(expected)}"
+            for name, value, expected in zip(names, shown["value"], shown["expected"], strict=True)
         ]
         places = np.arange(len(shown))
         amounts = -shown["contribution"].to_numpy()
@@ -110,6 +110,10 @@ class AnomalyExplanationDisplay:
         ax.invert_yaxis()
         ax.set(xlabel="contribution to the oddness", title=self.title)
         return self
+
+
+def _as_text(value):
+    return f"{value:.3g}" if isinstance(value, Real) else shortened(value)
 
 
 class ScoreDisplay:

@@ -1,6 +1,34 @@
 """What the estimators of tables have in common."""
 
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
 import numpy as np
+
+_Params = ParamSpec("_Params")
+_Returned = TypeVar("_Returned")
+
+
+def of_tables(
+    method: Callable[Concatenate[Any, Any, _Params], _Returned],
+) -> Callable[Concatenate[Any, Any, _Params], _Returned]:
+    """Return a method of `AutoencoderAnomalyDetector` that takes a table, with its docstring.
+
+    The table is encoded, and the rest is the method of the detector that was fitted.
+    """
+
+    def of_table(self, X, *args, **kwargs):
+        encoded = self._encoded(X)
+        return method(self.detector_, encoded, *args, **kwargs)
+
+    found: Any = update_wrapper(of_table, method)
+    for words, of_a_table in (
+        ("array-like or sparse matrix of", "DataFrame or array-like of"),
+        ("The data.", "A table with the columns of the training table."),
+    ):
+        found.__doc__ = (found.__doc__ or "").replace(words, of_a_table)
+    return found
 
 
 def names_of(encoder):

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils import ClassifierTags
 from sklearn.utils.validation import check_is_fitted
 
 from .. import AutoencoderAnomalyDetector
@@ -13,7 +14,7 @@ from .._utils.sklearn import BaseEstimator, Interval, Options, OutlierMixin, Str
 from .._utils.stored import VersionedMixin
 from ..corruptions import Masking
 from ..losses import Mixed
-from ._base import names_of
+from ._base import names_of, of_tables
 from ._encoder import TableEncoder
 from ._frames import import_pandas, library_of, table_tags, to_pandas
 from ._odd_cell import OddCell
@@ -56,6 +57,8 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         The detector, fitted on the encoded table.
     offset_ : float
         The threshold: ``decision_function`` is ``score_samples - offset_``.
+    classes_ : ndarray of shape (2,)
+        The labels -1 and 1, in the order of the columns of `predict_proba`.
     n_features_in_ : int
         Number of columns of the table.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -64,6 +67,7 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     See Also
     --------
     TableAutoencoder : Codes, reconstructions and imputation of a table.
+    skae.AutoencoderAnomalyDetector : The detector of tables of numbers, with the same methods.
 
     Notes
     -----
@@ -94,7 +98,6 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
 
     encoder_: TableEncoder
     detector_: AutoencoderAnomalyDetector
-    offset_: float
 
     _parameter_constraints: dict = {
         "contamination": [
@@ -144,80 +147,78 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         ValueError
             If the table or a parameter is not allowed; see `TableEncoder.fit`.
         """
+        return self._fit(X, one_pass=False)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train the nets once on the rows of a table, and calibrate on the latest rows.
+
+        The first call also learns the encoding, which later calls keep: a category that is not
+        among its rows stays unknown. Thresholds and p-values are those of the (at most 4,096) rows
+        given to it last.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The next rows of the table.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : TableAnomalyDetector
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If the table or a parameter is not allowed; see `TableEncoder.fit` and
+            `TableEncoder.transform`.
+        """
+        return self._fit(X, one_pass=True)
+
+    def _fit(self, X, one_pass):
         self._validate_params()
-        encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
+        going_on = one_pass and hasattr(self, "detector_")
+        if going_on:
+            encoder = self.encoder_
+        else:
+            encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
         encoded = encoder.transform(X)
-        own = _default(encoder, len(encoded)) if self.detector is None else clone(self.detector)
+        if going_on:
+            own = self.detector_
+        elif self.detector is None:
+            own = _default(encoder, len(encoded))
+        else:
+            own = clone(self.detector)
         own.set_params(contamination=self.contamination)
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
         if self.verbose:
             own.set_params(verbose=self.verbose)
-        own.fit(encoded)
+        (own.partial_fit if one_pass else own.fit)(encoded)
         self.__dict__.pop("feature_names_in_", None)
-        self.__dict__.update(
-            names_of(encoder), encoder_=encoder, detector_=own, offset_=own.offset_
-        )
+        self.__dict__.update(names_of(encoder), encoder_=encoder, detector_=own)
         return self
+
+    @property
+    def offset_(self) -> float:
+        check_is_fitted(self)
+        return self.detector_.offset_
+
+    @property
+    def classes_(self) -> np.ndarray:
+        check_is_fitted(self)
+        return self.detector_.classes_
 
     def _encoded(self, X):
         check_is_fitted(self)
         return self.encoder_.transform(X)
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal the rows of a table are.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            A table with the columns of the training table.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            In float64: higher is more normal.
-        """
-        X = self._encoded(X)
-        return self.detector_.score_samples(X)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return by how much the rows of a table are on the normal side of the threshold.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            A table with the columns of the training table.
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``: negative for anomalies.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any, fdr: float | None = None) -> np.ndarray:
-        """Return which rows of a table are anomalies.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            A table with the columns of the training table.
-        fdr : float or None, default=None
-            The rate of false alarms to expect at most among the anomalies found, as for
-            `AutoencoderAnomalyDetector.predict`. None: the rows below `offset_`.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            1 for inliers, -1 for anomalies.
-
-        Raises
-        ------
-        ValueError
-            If `fdr` is not in (0, 1).
-        """
-        X = self._encoded(X)
-        return self.detector_.predict(X, fdr)
+    score_samples = of_tables(AutoencoderAnomalyDetector.score_samples)
+    decision_function = of_tables(AutoencoderAnomalyDetector.decision_function)
+    predict = of_tables(AutoencoderAnomalyDetector.predict)
+    predict_proba = of_tables(AutoencoderAnomalyDetector.predict_proba)
+    precision_bound = of_tables(AutoencoderAnomalyDetector.precision_bound)
 
     @overload
     def p_values(self, X: Any, confidence: float | None = ...) -> np.ndarray: ...
@@ -316,7 +317,10 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
         return pandas.DataFrame({"row": row, "column": names[order.ravel()]} | sorted_parts)
 
     def __sklearn_tags__(self):
-        return table_tags(super().__sklearn_tags__())
+        tags = table_tags(super().__sklearn_tags__())
+        # scikit-learn's checks take predict_proba for a classifier's: it has two columns.
+        tags.classifier_tags = ClassifierTags(multi_class=False)
+        return tags
 
 
 def _default(encoder, n_rows):

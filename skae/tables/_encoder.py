@@ -227,9 +227,10 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
         """
         check_is_fitted(self)
         table = self._table(X)
-        return np.column_stack(
-            [column.encode(table[name]) for name, column in self.columns_.items()]
-        )
+        encoded = np.empty((len(table), len(self.get_feature_names_out())))
+        for name, column, part in self._parts():
+            encoded[:, part] = column.encode(table[name])
+        return encoded
 
     def inverse_transform(self, X: Any) -> Any:
         """Return the table that numbers stand for.
@@ -268,10 +269,8 @@ class TableEncoder(VersionedMixin, PlainStateMixin, TransformerMixin, BaseEstima
             and dates first, then columns of two values, then categories.
         """
         check_is_fitted(self)
-        return np.array(
-            [f"{n}{suffix}" for n, c in self.columns_.items() for suffix in c.suffixes],
-            dtype=object,
-        )
+        names = [f"{n}{suffix}" for n, c in self.columns_.items() for suffix in c.suffixes]
+        return np.array(names, dtype=object)
 
     def column_errors(self, X: Any, X_reconstructed: Any) -> Any:
         """Return how well each column of an encoded table is reconstructed.

@@ -77,5 +77,7 @@ class OddCell(Scoring):
         return torch.exp(odds - odds.amax(1, keepdim=True)).nan_to_num(1.0)
 
     def distance(self, residuals):
-        odds = torch.logsumexp(self._log_odds(residuals), 1)
-        return torch.logaddexp(odds, torch.zeros(()))
+        odds = self._log_odds(residuals)
+        # The logarithm of one plus the sum of the ratios, none of which overflows.
+        largest = odds.amax(1).clamp(min=0.0)
+        return largest + torch.log(torch.exp(odds - largest[:, None]).sum(1) + torch.exp(-largest))

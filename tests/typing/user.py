@@ -57,7 +57,11 @@ assert_type(DriftMonitor(detector).fit(X).update(X), np.ndarray)
 
 assert_type(TableEncoder().fit_transform(X), np.ndarray)
 assert_type(TableAutoencoder(n_components=2).fit_transform(X), np.ndarray)
-assert_type(TableAnomalyDetector().fit(X).predict(X), np.ndarray)
+tables = TableAnomalyDetector().fit(X)
+assert_type(tables.predict(X, fdr=0.1), np.ndarray)
+assert_type(tables.p_values(X, return_scores=True), tuple[np.ndarray, np.ndarray])
+assert_type(tables.precision_bound(X, confidence=0.9), np.ndarray)
+assert_type(tables.offset_, float)
 
 assert_type(explained_variance(X, transformer.reconstruct(X)), float)
 assert_type(explained_variance_scorer(transformer, X), float)
