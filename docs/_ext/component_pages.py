@@ -12,10 +12,14 @@ def means_table(folder, summary):
     body = []
     for name, entry in summary.items():
         kind, peer = name.split(" | ")
-        cells = [f"{entry[key]:.0%}" if entry[key] is not None else "-" for key in _SHARES]
+        cells = [f"{entry[key]:.0%}" if entry[key] is not None else "" for key in _SHARES]
         difference = number(entry["mean_difference"], "{:+.1f}")
-        body.append([kind, peer, str(entry["cases"]), *cells, difference])
-    header = ["Tables", "Method", "Cases", "Right", "Within one", "Mean difference"]
+        same, n_pairs = entry["as_cross_validation"], entry["cross_validated"]
+        of_pairs = ""
+        if n_pairs and peer != "cross-validation":
+            of_pairs = f"{round(same * n_pairs)} of {n_pairs}"
+        body.append([kind, peer, str(entry["cases"]), *cells, difference, of_pairs])
+    header = ["Tables", "Method", "Cases", "Right", "Within one", "Mean difference", "As CV"]
     (folder / "components_means.inc").write_text(list_table(header, body))
 
 
@@ -44,8 +48,8 @@ def sets_table(folder, rows):
     body = []
     for name, numbers in found.items():
         chosen_on = next(row["chosen_on"] for row in rows if row["set"] == name)
-        dimension = ", ".join("-" if k is None else str(k) for k in known[name].values())
-        cells = [", ".join(numbers.get(peer, ["-"])) for peer in peers]
+        dimension = ", ".join("" if k is None else str(k) for k in known[name].values())
+        cells = [", ".join(numbers.get(peer, [""])) for peer in peers]
         body.append([name, "yes" if chosen_on else "no", dimension, *cells])
     header = ["Table", "Chosen on", "Dimension", *peers]
     (folder / "components_sets.inc").write_text(list_table(header, body))
