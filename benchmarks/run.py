@@ -33,8 +33,9 @@ _NUMBERS = {
     "n_iter": int,
     "best_iter": int,
     "chosen_on": int,
+    "dimension": int,
 }
-_TEXTS = {"set", "case", "peer", "family", "metric", "setting"}
+_TEXTS = {"set", "case", "peer", "family", "metric", "setting", "kind"}
 
 
 def hardware():

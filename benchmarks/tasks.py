@@ -9,6 +9,8 @@ from .datasets import DATASETS
 from .imputation import SETS as INCOMPLETE
 from .imputation import imputation, summarise_imputation
 from .labelled import LABELLED
+from .n_components import TABLES as DIMENSIONS
+from .n_components import n_components, summarise_n_components
 from .never_worse import TABLES, never_worse, summarise_never_worse
 from .probability import probability, summarise_probability
 from .reconstruction import reconstruction
@@ -81,6 +83,28 @@ TASKS = {
             "rows_at_3_above_1.1": "3sd>1.1",
             "rows_at_10_above_1.1": "10sd>1.1",
             "rows_at_100_above_1.1": "100sd>1.1",
+        },
+    ),
+    "n_components": Task(
+        "Made tables, drawn anew for each seed, and at most 2,000 rows of real sets, standardised "
+        "except for images; three quarters to fit, one thread, defaults otherwise. k: the number "
+        "found. auto, PCA alone: the same with max_iter=0. cross-validation: fits of every width "
+        "on three folds, for the first seed of a table and at most eight widths, and the rule of "
+        "auto. seconds are of the processor; seconds_over_fit: over those of a fit with the number "
+        "found. chosen_on: whether tables of this kind, with other seeds and sizes, and this real "
+        "set were looked at before the rule was settled.",
+        n_components,
+        DIMENSIONS,
+        3,
+        ("set", "seed", "peer"),
+        summarise_n_components,
+        {
+            "cases": "cases",
+            "right": "right",
+            "within_one": "within 1",
+            "mean_difference": "mean diff",
+            "as_cross_validation": "as CV",
+            "median_seconds_over_fit": "seconds",
         },
     ),
     "anomaly": Task(

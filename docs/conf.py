@@ -28,6 +28,7 @@ extensions = [
     "api_pages",
     "generated_pages",
     "benchmark_pictures",
+    "component_pages",
     "cost_pages",
     "imputation_pages",
     "table_pages",

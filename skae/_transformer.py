@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import metrics
+from ._components import choose_components
 from ._data.rows import dense_rows, row_blocks
 from ._fit import PARAMETER_CONSTRAINTS, Fitted, Settings, fit_autoencoder
 from ._model.modules import Decoder, Encoder
@@ -86,11 +87,12 @@ class AutoencoderTransformer(
 
     Parameters
     ----------
-    n_components : int, float, "mle" or None, default=2
+    n_components : int, float, "auto", "mle" or None, default=2
         Width of the code. A float in (0, 1): as many components as PCA needs for that part of the
-        variance. "mle": what PCA guesses by Minka's rule, at least one; it needs as many samples as
-        features. None: ``min(n_samples, n_features)``, where equal rows count once. In a wider code
-        PCA fills the first components and the rest start at random.
+        variance. "auto": as many as are more than noise, found by a short fit before; see
+        :ref:`n-components-auto`. "mle": what PCA guesses by Minka's rule, at least one; it needs as
+        many samples as features. None: ``min(n_samples, n_features)``, where equal rows count once.
+        In a wider code PCA fills the first components and the rest start at random.
     architecture : str, Architecture, type or tuple, default="dense"
         A name in `skae.architectures.ARCHITECTURES`, or an object with its own parameters. Also a
         ``torch.nn.Module`` class with ``encode`` and ``decode``, which stands for
@@ -282,7 +284,7 @@ class AutoencoderTransformer(
 
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
-        "n_components": [StrOptions({"mle"}), *PARAMETER_CONSTRAINTS["n_components"]],
+        "n_components": [StrOptions({"auto", "mle"}), *PARAMETER_CONSTRAINTS["n_components"]],
         "whiten": ["boolean"],
     }
 
@@ -372,8 +374,7 @@ class AutoencoderTransformer(
         target : array-like or sparse matrix of the shape of X, default=None
             What is to be reconstructed of each row, to learn denoising from pairs: X is what the
             encoder sees. None is X itself. The start is the PCA of X, and the best epoch is that
-            with the lowest loss on held-out pairs. Not for losses that prepare rows, such as
-            "multinomial".
+            with the lowest loss on held-out pairs. Not for losses that prepare rows as multinomial.
 
         Returns
         -------
@@ -445,9 +446,10 @@ class AutoencoderTransformer(
         )
         if target is not None:
             target = check_target(target, X, self)
-        previous, settings = None, Settings(params)
+        previous, settings = self._fitted if resumed else None, Settings(params)
+        if self.n_components == "auto":
+            settings.n_components = choose_components(X, sample_weight, settings, previous, target)
         if resumed:
-            previous = self._fitted
             settings = previous.settings.going_on(settings, one_pass)
         return {
             "X": X,

@@ -81,6 +81,7 @@ EVERY_STRATEGY = [
     make(architecture=Net),
     make(architecture=Module(Net), penalty="contractive", init="random"),
     make(batch_size=None, optimizer="sgd", schedule="plateau", early_stopping=False),
+    make(n_components="auto"),
     make(n_components=None, alpha=0.01, gradient_clip=None, activation="tanh"),
     # with steps too small to matter: check_pipeline_consistency fits twice, a warm start goes on
     make(warm_start=True, learning_rate=1e-12),
