@@ -483,7 +483,6 @@ def _fitting(
         model, n_best = start_again(model, stream), 0
     if keep_codes:
         with limit_threads(1):
-            some = torch.from_numpy(_some(rows).astype(np.float64))
             if n_best > 0 and not one_pass:
                 corruption, corrupt = settings.corruption, None
                 if corruption is not None and corruption.denoises:
@@ -493,7 +492,7 @@ def _fitting(
             if model.module.fallback is not None:
                 known = copy.deepcopy(model.module.fallback)
                 net.module_.fallback = known.to(net.device).float()
-            model.keep_codes(some)
+            model.keep_codes(_some(rows))
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
             module = net.module_ if changed and model is learner else model.module
             measured = rows.some(_KEPT_ROWS) if one_pass else rows
@@ -531,7 +530,7 @@ def _fitted_now(net, rows, stream, generator, split_generator):
     """Return what predicts as a net does in the middle of its training."""
     model = net.model.with_module(net.module_)
     with limit_threads(1):
-        model.keep_codes(torch.from_numpy(_some(rows).astype(np.float64)))
+        model.keep_codes(_some(rows))
     history = [dict(net.callbacks_)["best_epoch"].start_, *_history(net)]
     state = net.settings, net.criterion_.missing, history, len(net.history)
     return Fitted(model, model, stream, net, *state, generator, split_generator)
@@ -575,12 +574,12 @@ def _clean_rows(target, rows, loss):
 
 
 def _some(rows):
-    """Return some rows, standardized: all, if they are few."""
+    """Return some rows, standardized and in float64: all, if they are few."""
     n_rows, weight = len(rows), rows.weight
     p = None if weight is None else weight / weight.sum()
     kept = min(n_rows, _KEPT_ROWS, max(1, _MOST_ENTRIES // rows.n_features))
     some = np.random.default_rng(0).choice(n_rows, kept, p is not None, p)
-    return rows.array(np.sort(some))
+    return torch.from_numpy(rows.array(np.sort(some)).astype(np.float64))
 
 
 # -- the training ----------------------------------------------------------------------------------
