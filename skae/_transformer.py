@@ -248,9 +248,9 @@ class AutoencoderTransformer(
     An error in ``fit`` or ``partial_fit`` leaves the estimator as it was before the call. Ctrl-C
     ends the training, with the best epoch kept.
 
-    Beyond the codes of the training rows the decoder goes on as the PCA that the net started as.
-    Where a row loses more on PCA's reconstruction than any training row does, a better code is
-    looked for with the decoder, in three steps. ``partial_fit`` does neither.
+    A row that loses more on PCA's reconstruction than any training row is reconstructed as by PCA,
+    and so is one beyond the range of the training rows that loses on PCA at all. The last component
+    of its code is then outside the range of theirs. ``partial_fit`` does without this.
 
     References
     ----------
