@@ -15,9 +15,10 @@ COMPLETIONS = 3
 # How far a row, a loss or a code may be beyond those of the training rows and still count as one
 # of them, and what may be rounding in float32, both as a fraction.
 _MARGIN, _ROUNDING = 1.05, 1e-6
-# How far the codes of the fallback are away, in the largest of the training rows, and how small
-# this is at least, as a fraction of that in any component.
-_AWAY, _LEAST_SIZE = 1.2, 1e-3
+# How far the codes of the fallback are away, in the largest of the training rows, and from where on
+# codes are those of the fallback: new rows of heavy tails need room. How small the largest is at
+# least, as a fraction of that in any component.
+_AWAY, _BORDER, _LEAST_SIZE = 3.5, 3.0, 1e-3
 ACTIVATIONS = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
@@ -164,7 +165,7 @@ class PCAFallback(nn.Module):
 
     def is_away(self, code):
         """Return which codes are those of this fallback."""
-        return ~(code[:, -1].abs() <= _MARGIN * self.largest)
+        return ~(code[:, -1].abs() <= _BORDER * self.largest)
 
     def away(self, code):
         """Return PCA's codes where the decoder knows them."""
