@@ -55,10 +55,15 @@ class _ByMatrix(without_compiler(torch.optim.Optimizer)):
         raise NotImplementedError
 
 
+def zeros(gradient):
+    # A state that is stored comes back in this layout, in which products have the same bits.
+    return torch.zeros_like(gradient, memory_format=torch.contiguous_format)
+
+
 def moments(gradient, state):
     """Return the running means of the gradient and of its square, which are made when needed."""
     if "exp_avg" not in state:
-        state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(gradient) for _ in range(2))
+        state["exp_avg"], state["exp_avg_sq"] = zeros(gradient), zeros(gradient)
     return state["exp_avg"], state["exp_avg_sq"]
 
 
@@ -73,7 +78,7 @@ def adam_direction(gradient, mean, square, betas, n_steps):
 class _Muon(_ByMatrix):
     def direction(self, gradient, state, group):
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
+            state["momentum_buffer"] = zeros(gradient)
         mean, momentum = state["momentum_buffer"], group["momentum"]
         mean.lerp_(gradient, 1 - momentum)
         direction = orthogonalized(gradient.lerp(mean, momentum), group["n_iter"])
@@ -123,13 +128,13 @@ def turn_basis(axis, gradient, state, weight):
         product = along @ along.mT
         if torch.isfinite(product).all():
             state[f"product_{axis}"] = product
-            state[f"basis_{axis}"] = torch.linalg.eigh(product)[1].flip(1)
+            state[f"basis_{axis}"] = torch.linalg.eigh(product)[1].flip(1).contiguous()
         return
     product.lerp_(along @ along.mT, weight)
     # One step of the power iteration, from the directions of the largest values on.
     turned = product @ basis
     order = torch.argsort((basis * turned).sum(0), descending=True)
-    new = torch.linalg.qr(turned[:, order])[0]
+    new = torch.linalg.qr(turned[:, order])[0].contiguous()
     state[f"basis_{axis}"] = new
     change, (mean, square) = new.mT @ basis, moments(gradient, state)
     state["exp_avg"] = change @ mean if axis == 0 else mean @ change.mT
