@@ -30,11 +30,12 @@ _NUMBERS = {
     "n_features": int,
     "k": int,
     "seed": int,
+    "batch_size": int,
     "n_iter": int,
     "best_iter": int,
     "chosen_on": int,
 }
-_TEXTS = {"set", "case", "peer", "family", "metric", "setting"}
+_TEXTS = {"set", "case", "peer", "family", "metric", "setting", "images"}
 
 
 def hardware():
