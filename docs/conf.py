@@ -29,6 +29,7 @@ extensions = [
     "generated_pages",
     "benchmark_pictures",
     "cost_pages",
+    "deep_pages",
     "imputation_pages",
     "table_pages",
     "tutorial_pages",
