@@ -30,7 +30,7 @@ def small(tmp_path, monkeypatch):
     for name, value in {"WIDTHS": (6,), "WIDTH": 2, "N_TRAIN": 80, "N_TEST": 30}.items():
         monkeypatch.setattr(deep, name, value)
     choices = {
-        "adam (default)": deep.Choice("adam", lengths=(1, 2)),
+        "adam": deep.Choice("adam", lengths=(1, 2)),
         "soap": deep.Choice("soap", 16, lengths=(1,)),
     }
     monkeypatch.setattr(deep, "CHOICES", choices)
@@ -43,15 +43,15 @@ def test_it_measures_steps_and_fits_of_a_folder(small):
     assert main(["deep", "--images", str(small), "--out", str(out)]) == 0
     rows, about = run.load_results(out)
     found = [(row["set"], row["peer"], row["n_iter"]) for row in rows]
-    assert found[:3] == [("steps", "adam (default)", 0), ("steps", "soap", 0), ("fits", "PCA", 0)]
+    assert found[:3] == [("steps", "adam", 0), ("steps", "soap", 0), ("fits", "PCA", 0)]
     assert found[3:] == [
-        ("fits", "adam (default)", 1),
-        ("fits", "adam (default)", 2),
+        ("fits", "adam", 1),
+        ("fits", "adam", 2),
         ("fits", "soap", 1),
     ]
     assert {row["images"] for row in rows} == {small.name}
     assert about["summary"]["soap, 1 epochs"]["step_over_adam"] > 0
-    # of two pixels that differ by chance alone, some levels of 255 apart, nothing is left
+    # images of one level, which the first component keeps, and noise of at most nine levels
     assert 0 < about["summary"]["PCA"]["error"] < 784 * (9 / 255) ** 2
     before = out.with_suffix(".csv").read_text()
     main(["deep", "--images", str(small), "--out", str(out), "--resume"])
@@ -74,8 +74,8 @@ def test_time_to_an_error_is_read_between_adams_fits():
         return {"set": "fits"} | deep._row(peer, n_iter, seconds, error)
 
     rows = [
-        row("adam (default)", 1, 8.0, 10.0),
-        row("adam (default)", 2, 6.0, 40.0),
+        row("adam", 1, 8.0, 10.0),
+        row("adam", 2, 6.0, 40.0),
         row("soap", 1, 7.0, 10.0),
         row("soap", 2, 5.0, 10.0),
     ]
