@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 
-from .datasets import ADBENCH
+from .datasets import ADBENCH, FASHION
+from .deep import CHOICES
 from .detectors import DETECTORS
 from .labelled import SETTINGS, oddbench
 from .run import merge, run, table
@@ -21,7 +22,14 @@ def main(argv=None):
         "--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly and probability"
     )
     parser.add_argument("--setting", choices=SETTINGS, help="of anomaly (default: both)")
-    parser.add_argument("--peers", nargs="+", choices=DETECTORS, help="of anomaly (default: all)")
+    parser.add_argument("--images", metavar="DIR", help="folder of MNIST's files, for deep")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=[*DETECTORS, *CHOICES],
+        metavar="PEER",
+        help="of anomaly or deep (default: all)",
+    )
     parser.add_argument(
         "--out", help="result files without ending (default benchmarks/results/TASK)"
     )
@@ -36,8 +44,13 @@ def main(argv=None):
         options["settings"] = [args.setting]
     if args.peers:
         options["peers"] = args.peers
-    if args.task != "anomaly" and options:
-        parser.error("--setting and --peers are options of anomaly")
+    known = {"anomaly": DETECTORS, "deep": CHOICES}.get(args.task, {})
+    if args.setting and args.task != "anomaly":
+        parser.error("--setting is an option of anomaly")
+    if not known.keys() >= set(args.peers or ()):
+        parser.error(f"--peers of {args.task} can be: {', '.join(known) or 'none'}")
+    if args.images and args.task != "deep":
+        parser.error("--images is an option of deep")
     if args.task not in ("anomaly", "probability") and args.oddbench:
         parser.error("--oddbench is an option of anomaly and probability")
     if args.oddbench:
@@ -50,6 +63,8 @@ def main(argv=None):
         parser.error(f"no set {', '.join(unknown)} in {args.task}: {', '.join(task.sets)}")
     if args.adbench:
         os.environ[ADBENCH] = args.adbench
+    if args.images:
+        os.environ[FASHION] = args.images
     out = args.out or f"benchmarks/results/{args.task}"
     try:
         if args.merge:

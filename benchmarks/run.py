@@ -30,12 +30,13 @@ _NUMBERS = {
     "n_features": int,
     "k": int,
     "seed": int,
+    "batch_size": int,
     "n_iter": int,
     "best_iter": int,
     "chosen_on": int,
     "dimension": int,
 }
-_TEXTS = {"set", "case", "peer", "family", "metric", "setting", "kind"}
+_TEXTS = {"set", "case", "peer", "family", "metric", "setting", "kind", "images"}
 
 
 def hardware():

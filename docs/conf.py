@@ -30,6 +30,7 @@ extensions = [
     "benchmark_pictures",
     "component_pages",
     "cost_pages",
+    "deep_pages",
     "imputation_pages",
     "table_pages",
     "tutorial_pages",

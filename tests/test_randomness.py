@@ -389,10 +389,11 @@ def test_the_import_and_the_first_fit_leave_the_process_as_it_was():
         before = state()
         import skae
         from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
+        from skae.optimizers import OPTIMIZERS
 
         assert state() == before
         X = np.linspace(0, 1, 240).reshape(40, 6) ** 2
-        for optimizer in ("adam", "adamw", "sgd", "momentum", "adagrad", "rmsprop"):
+        for optimizer in OPTIMIZERS:
             AutoencoderTransformer(2, optimizer=optimizer, max_iter=2).fit(X)
             assert state() == before, optimizer
         for penalty in ("variational", "adversarial", "contractive"):

@@ -237,12 +237,39 @@ def memory_picture(rows):
     return figure
 
 
+def deep_picture(rows):
+    """Return each optimizer's error of test images against the epochs and the seconds of fits."""
+    styles = {
+        "adam (default)": (SKAE, "o-"),
+        "adam": (SKAE, "o--"),
+        "adamw": (GREY, "D:"),
+        "soap": (OTHER, "s-"),
+        "muon": ("#7a4b9b", "^-"),
+    }
+    fits = [row for row in rows if row["set"] == "fits" and row["peer"] in styles]
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    panels = {"n_iter": "epochs of a fit", "seconds": "seconds of a fit, on the processor"}
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, (key, label) in zip((left, right), panels.items(), strict=True):
+        for peer, (color, style) in styles.items():
+            own = sorted((row[key], row["error"]) for row in fits if row["peer"] == peer)
+            axes.plot(*zip(*own, strict=True), style, color=color, mfc="white", label=peer)
+        values = sorted({row[key] for row in fits})
+        ticks = values if key == "n_iter" else [20, 50, 100, 200]
+        axes.set(xscale="log", xticks=ticks, xlabel=label)
+        plain_log(axes.xaxis)
+        axes.grid(alpha=0.25)
+        axes.spines[["right", "top"]].set_visible(False)
+    left.set_ylabel("squared error of a test image")
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=5, frameon=False)
+    return figure
+
+
 def draw(folder, results):
     """Write every picture."""
-    rows = {
-        name: load_results(results / name)
-        for name in ("reconstruction", "never_worse", "anomaly", "calibration", "speed", "memory")
-    }
+    names = ("reconstruction", "never_worse", "anomaly", "calibration", "speed", "memory", "deep")
+    rows = {name: load_results(results / name) for name in names}
     pictures = {
         "error": error_picture(rows["reconstruction"][0]),
         "never_worse": never_worse_picture(rows["never_worse"][0]),
@@ -250,6 +277,7 @@ def draw(folder, results):
         "false_alarms": false_alarms_picture(rows["calibration"][0]),
         "speed": speed_picture(rows["speed"][0]),
         "memory": memory_picture(rows["memory"][0]),
+        "deep": deep_picture(rows["deep"][0]),
     }
     for name, figure in pictures.items():
         figure.savefig(folder / f"picture_{name}.svg")
