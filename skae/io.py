@@ -157,12 +157,14 @@ def trusted_types() -> list[str]:
     >>> "skae._transformer.AutoencoderTransformer" in trusted_types()
     True
     """
-    from . import _detector, _transformer, drift, metrics, tables  # noqa: F401
+    from . import _detector, _transformer, drift, metrics, optimizers, tables  # noqa: F401
     from ._utils.stored import stored_types
 
-    # a search may hold a function that scores
-    functions = [f"{metrics.__name__}.{name}" for name in metrics.__all__]
-    return sorted([*stored_types(), *functions])
+    # A search may hold a function that scores, and files of earlier versions have optimizers by
+    # the names that they are imported by.
+    modules = metrics, optimizers
+    public = [f"{module.__name__}.{name}" for module in modules for name in module.__all__]
+    return sorted({*stored_types(), *public} - {f"{optimizers.__name__}.OPTIMIZERS"})
 
 
 def _search_types():
