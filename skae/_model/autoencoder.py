@@ -235,10 +235,12 @@ class Autoencoder:
         if self.loadings is None:
             return
         complete = self.module.complete
-        blocks = (complete(as_double(rows.array(part))) for part in rows.blocks())
-        if corrupt is not None:
-            blocks = (seen for x in blocks for seen in (x, corrupt(x)))
-        self.module.fallback = PCAFallback.of(self.module, self.loadings, blocks)
+        # Which rows are PCA's tells on how missing entries are completed, and the other way round.
+        for _ in range(2 if rows.missing else 1):
+            blocks = (complete(as_double(rows.array(part))) for part in rows.blocks())
+            if corrupt is not None:
+                blocks = (seen for x in blocks for seen in (x, corrupt(x)))
+            self.module.fallback = PCAFallback.of(self.module, self.loadings, blocks)
 
     def keep_codes(self, x):
         """Keep what `components`, samples and likelihoods need of standardized training rows."""

@@ -131,15 +131,13 @@ class PCAFallback(nn.Module):
     def of(cls, module, loadings, blocks):
         """Return the fallback beside a net, given its training rows some at a time.
 
-        They are standardized, completed and in float64.
+        They are standardized, completed and in float64. The slack of an earlier fallback stays.
         """
         low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
         slack, loss_size, code_size, largest = torch.zeros(4, dtype=loadings.dtype)
         for x in blocks:
-            code = module.encode(x)
-            loss, of_pca = module.losses(
-                x, module.decode(code), module.pca(x @ loadings.t(), loadings)
-            )
+            code, eta = module.alone(x)
+            loss, of_pca = module.losses(x, eta, module.pca(x @ loadings.t(), loadings))
             slack = torch.maximum(slack, (loss - of_pca).amax())
             loss_size = torch.maximum(loss_size, loss.abs().amax())
             low = torch.minimum(low, x.amin(0))
@@ -147,6 +145,8 @@ class PCAFallback(nn.Module):
             code_size = torch.maximum(code_size, code.abs().amax())
             largest = torch.maximum(largest, code[:, -1].abs().amax())
         slack = _MARGIN * slack + _ROUNDING * loss_size
+        if module.fallback is not None:
+            slack = torch.maximum(slack, module.fallback.slack)
         # A component that all rows have alike has a size all the same.
         largest = torch.maximum(largest, _LEAST_SIZE * code_size).clamp(min=_ROUNDING)
         return cls(loadings, _MARGIN * low, _MARGIN * high, slack, largest)
@@ -245,6 +245,11 @@ class AutoencoderModule(nn.Module):
     def forward(self, x):
         code = self.outputs(x)[:, : self.n_components]
         return self._decode(code) if self.fallback is None else self._chosen(x, code)[1]
+
+    def alone(self, x):
+        """Return the codes and the predictors of standardized rows without the fallback."""
+        code = self.outputs(x)[:, : self.n_components]
+        return code, self._decode(code)
 
     def _decode(self, z):
         nonlinear = self.g(z).flatten(1)
