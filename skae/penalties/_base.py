@@ -1,11 +1,16 @@
 """The base class of the penalties, and what a penalty sees of a batch."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import nn
 
 from .._utils.registry import Strategy
+from .._utils.sklearn import Interval
+
+# A weight beside the loss: float32 has it times any penalty that a training gets to.
+WEIGHT = Interval(Real, 0, 1e20, closed="right")
 
 
 @dataclass

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from .._utils.sklearn import Interval
 from .._utils.torch import without_compiler
-from ._base import Penalty
+from ._base import WEIGHT, Penalty
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 # Lower bound of the variance of a posterior, relative to the variance of the prior.
@@ -63,7 +63,7 @@ class Variational(Penalty, name="variational", also=("vae", "beta_vae", "kl", "k
     bound = True
     rowwise = True
     _parameter_constraints: dict = {
-        "beta": [_POSITIVE],
+        "beta": [WEIGHT],
         "warm_up": [Interval(Real, 0, 1, closed="both")],
     }
 
@@ -157,7 +157,7 @@ class Adversarial(Penalty, name="adversarial", also=("aae", "gan")):
 
     prior = True
     _parameter_constraints: dict = {
-        "weight": [_POSITIVE],
+        "weight": [WEIGHT],
         "hidden_layer_sizes": ["array-like"],
         "learning_rate": [_POSITIVE],
     }
@@ -225,7 +225,7 @@ class MMD(Penalty, name="mmd", also=("wae", "info_vae")):
 
     prior = True
     _parameter_constraints: dict = {
-        "weight": [_POSITIVE],
+        "weight": [WEIGHT],
         "max_rows": [Interval(Integral, 2, None, closed="left")],
     }
 
