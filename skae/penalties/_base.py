@@ -9,8 +9,8 @@ from torch import nn
 from .._utils.registry import Strategy
 from .._utils.sklearn import Interval
 
-# A weight beside the loss: float32 has it times any penalty that a training gets to.
-WEIGHT = Interval(Real, 0, 1e20, closed="right")
+# A weight or a rate: float32 has it times any penalty that a training gets to.
+POSITIVE = Interval(Real, 0, 1e20, closed="right")
 
 
 @dataclass

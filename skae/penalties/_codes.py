@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from .._utils.sklearn import Interval, StrOptions
-from ._base import WEIGHT, Penalty, rms
+from ._base import POSITIVE, Penalty, rms
 
 
 class Sparse(Penalty, name="sparse"):
@@ -42,7 +42,7 @@ class Sparse(Penalty, name="sparse"):
 
     _parameter_constraints: dict = {
         "kind": [StrOptions({"l1", "kl"})],
-        "weight": [WEIGHT],
+        "weight": [POSITIVE],
         "target": [Interval(Real, 0, 1, closed="neither")],
     }
 
@@ -94,7 +94,7 @@ class Contractive(Penalty, name="contractive", also=("cae",)):
     Contractive(weight=0.5)
     """
 
-    _parameter_constraints: dict = {"weight": [WEIGHT]}
+    _parameter_constraints: dict = {"weight": [POSITIVE]}
 
     def __init__(self, weight: float = 1.0):
         self.weight = weight

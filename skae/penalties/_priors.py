@@ -9,9 +9,8 @@ from torch.nn import functional
 
 from .._utils.sklearn import Interval
 from .._utils.torch import without_compiler
-from ._base import WEIGHT, Penalty
+from ._base import POSITIVE, Penalty
 
-_POSITIVE = Interval(Real, 0, None, closed="neither")
 # Lower bound of the variance of a posterior, relative to the variance of the prior.
 _MIN_VARIANCE = 1e-4
 # The scales of the kernels of Tolstikhin et al., as multiples of the number of components.
@@ -63,7 +62,7 @@ class Variational(Penalty, name="variational", also=("vae", "beta_vae", "kl", "k
     bound = True
     rowwise = True
     _parameter_constraints: dict = {
-        "beta": [WEIGHT],
+        "beta": [POSITIVE],
         "warm_up": [Interval(Real, 0, 1, closed="both")],
     }
 
@@ -157,9 +156,9 @@ class Adversarial(Penalty, name="adversarial", also=("aae", "gan")):
 
     prior = True
     _parameter_constraints: dict = {
-        "weight": [WEIGHT],
+        "weight": [POSITIVE],
         "hidden_layer_sizes": ["array-like"],
-        "learning_rate": [_POSITIVE],
+        "learning_rate": [POSITIVE],
     }
 
     def __init__(
@@ -225,7 +224,7 @@ class MMD(Penalty, name="mmd", also=("wae", "info_vae")):
 
     prior = True
     _parameter_constraints: dict = {
-        "weight": [WEIGHT],
+        "weight": [POSITIVE],
         "max_rows": [Interval(Integral, 2, None, closed="left")],
     }
 
