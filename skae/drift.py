@@ -195,9 +195,11 @@ class DriftMonitor(VersionedMixin, BaseEstimator):
 
     def _values(self, X):
         """Return the score and the features of each row; what is missing is above all values."""
-        scores = self.detector.score_samples(X)
-        if isinstance(self.detector, TableAnomalyDetector):
-            X = self.detector.encoder_.transform(X)
+        detector = self.detector
+        if isinstance(detector, TableAnomalyDetector):
+            check_is_fitted(detector)
+            X, detector = detector.encoder_.transform(X), detector.detector_
+        scores = detector.score_samples(X)
         X = X.toarray() if sparse.issparse(X) else X
         X = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
         return np.nan_to_num(

@@ -1,10 +1,9 @@
 """Draws one picture for each topic of the benchmarks page, from the committed result files."""
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
-from generated_pages import OURS
+from generated_pages import OURS, writing
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -283,14 +282,4 @@ def draw(folder, results):
         figure.savefig(folder / f"picture_{name}.svg")
 
 
-def write_pictures(app):
-    """Draw the pictures before Sphinx reads the sources."""
-    source = Path(app.srcdir)
-    folder = source / "generated"
-    folder.mkdir(exist_ok=True)
-    draw(folder, source.parent / "benchmarks" / "results")
-
-
-def setup(app):
-    app.connect("builder-inited", write_pictures, priority=100)
-    return {"parallel_read_safe": True}
+setup = writing(draw)

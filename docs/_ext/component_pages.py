@@ -1,8 +1,6 @@
 """Writes the tables of the numbers of components from the committed result file."""
 
-from pathlib import Path
-
-from generated_pages import left_out_table, list_table, number, results_line
+from generated_pages import left_out_table, list_table, number, results_line, writing
 
 from benchmarks.run import load_results
 
@@ -65,14 +63,4 @@ def write_components(folder, results):
     (folder / "components_left_out.inc").write_text(left_out_table(about))
 
 
-def write_pages(app):
-    """Write the pages before Sphinx reads the sources."""
-    source = Path(app.srcdir)
-    folder = source / "generated"
-    folder.mkdir(exist_ok=True)
-    write_components(folder, source.parent / "benchmarks" / "results")
-
-
-def setup(app):
-    app.connect("builder-inited", write_pages, priority=100)
-    return {"parallel_read_safe": True}
+setup = writing(write_components)

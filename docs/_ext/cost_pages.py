@@ -1,9 +1,8 @@
 """Writes the tables and the plot of what skae costs, from the committed result files."""
 
 import re
-from pathlib import Path
 
-from generated_pages import left_out_table, list_table, number, results_line
+from generated_pages import left_out_table, list_table, number, results_line, writing
 
 from benchmarks.costs import TARGETS, case_ratios, medians, summarise_costs
 from benchmarks.run import load_results
@@ -285,14 +284,4 @@ def write_costs(folder, results):
     growth_plot(folder, growth)
 
 
-def write_pages(app):
-    """Write the pages before Sphinx reads the sources."""
-    source = Path(app.srcdir)
-    folder = source / "generated"
-    folder.mkdir(exist_ok=True)
-    write_costs(folder, source.parent / "benchmarks" / "results")
-
-
-def setup(app):
-    app.connect("builder-inited", write_pages, priority=100)
-    return {"parallel_read_safe": True}
+setup = writing(write_costs)

@@ -1,8 +1,6 @@
 """Writes the table of the optimizers on a deep net from the committed result file."""
 
-from pathlib import Path
-
-from generated_pages import list_table, number, results_line
+from generated_pages import list_table, number, results_line, writing
 
 from benchmarks.deep import CHOICES
 from benchmarks.run import load_results
@@ -50,14 +48,4 @@ def write_deep(folder, results):
     (folder / "deep.inc").write_text(list_table(header, body))
 
 
-def write_pages(app):
-    """Write the table before Sphinx reads the sources."""
-    source = Path(app.srcdir)
-    folder = source / "generated"
-    folder.mkdir(exist_ok=True)
-    write_deep(folder, source.parent / "benchmarks" / "results")
-
-
-def setup(app):
-    app.connect("builder-inited", write_pages, priority=100)
-    return {"parallel_read_safe": True}
+setup = writing(write_deep)

@@ -221,6 +221,26 @@ def results_line(about):
     )
 
 
+def writing(write):
+    """Return a Sphinx `setup` of a module whose `write` makes files from the committed results.
+
+    It is called with the folder of the generated files and that of the results, before Sphinx reads
+    the sources.
+    """
+
+    def write_pages(app):
+        source = Path(app.srcdir)
+        folder = source / "generated"
+        folder.mkdir(exist_ok=True)
+        write(folder, source.parent / "benchmarks" / "results")
+
+    def setup(app):
+        app.connect("builder-inited", write_pages, priority=100)
+        return {"parallel_read_safe": True}
+
+    return setup
+
+
 def left_out_table(about):
     """Return what was not measured, and why."""
     left = [[e["set"], e["peer"], e["why"]] for e in about["left_out"]]

@@ -1,8 +1,6 @@
 """Writes the tables of the imputations from the committed result file."""
 
-from pathlib import Path
-
-from generated_pages import OURS, left_out_table, list_table, number, results_line
+from generated_pages import OURS, left_out_table, list_table, number, results_line, writing
 
 from benchmarks.imputation import errors_by_set
 from benchmarks.run import load_results
@@ -76,14 +74,4 @@ def write_imputations(folder, results):
     (folder / "imputation_left_out.inc").write_text(left_out_table(about))
 
 
-def write_pages(app):
-    """Write the pages before Sphinx reads the sources."""
-    source = Path(app.srcdir)
-    folder = source / "generated"
-    folder.mkdir(exist_ok=True)
-    write_imputations(folder, source.parent / "benchmarks" / "results")
-
-
-def setup(app):
-    app.connect("builder-inited", write_pages, priority=100)
-    return {"parallel_read_safe": True}
+setup = writing(write_imputations)

@@ -270,7 +270,8 @@ class Autoencoder:
             self._components = loadings.detach().numpy().copy()
 
     def _mean_derivative(self):
-        z = torch.from_numpy(_thinned(self.codes, _DERIVATIVE_ROWS, self.plan.n_features))
+        n_codes = min(_DERIVATIVE_ROWS, max(1, _MOST_ENTRIES // self.plan.n_features))
+        z = torch.from_numpy(self.codes[:: -(-len(self.codes) // n_codes)])
 
         def decode(z):
             eta = self.module.decode(z)
@@ -328,12 +329,6 @@ def _of_earlier(known):
     largest = np.abs([known["centre"] + known["low"], known["centre"] + known["high"]]).max(0)[-1]
     own = {"low": -unbounded, "high": unbounded, "largest": np.asarray(largest)}
     return {"loadings": known["loadings"], "slack": known["slack"]} | own
-
-
-def _thinned(values, n_rows, n_features):
-    """Return evenly chosen rows: at most so many, and fewer of wide tables."""
-    n_rows = min(n_rows, max(1, _MOST_ENTRIES // n_features))
-    return values[:: -(-len(values) // n_rows)]
 
 
 def _check_widths(module, plan):

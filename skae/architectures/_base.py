@@ -230,8 +230,9 @@ class AutoencoderModule(nn.Module):
         return code if out.shape[1] == k else torch.cat([code, out[:, k:]], 1)
 
     def encode(self, x):
-        code = self.outputs(x)[:, : self.n_components]
-        return code if self.fallback is None else self._chosen(x, code)[0]
+        if self.fallback is None:
+            return self.outputs(x)[:, : self.n_components]
+        return self._chosen(x)[0]
 
     def decode(self, z):
         known, eta = self.fallback, self._decode(z)
@@ -243,8 +244,7 @@ class AutoencoderModule(nn.Module):
         return torch.where(away[:, None], self.pca(known.back(z), known.loadings), eta)
 
     def forward(self, x):
-        code = self.outputs(x)[:, : self.n_components]
-        return self._decode(code) if self.fallback is None else self._chosen(x, code)[1]
+        return (self.alone(x) if self.fallback is None else self._chosen(x))[1]
 
     def alone(self, x):
         """Return the codes and the predictors of standardized rows without the fallback."""
@@ -259,9 +259,9 @@ class AutoencoderModule(nn.Module):
             return self.join(0.0, nonlinear)
         return self.join(z @ (self.E.t() if self.D is None else self.D), nonlinear)
 
-    def _chosen(self, x, code):
+    def _chosen(self, x):
         """Return codes of standardized rows and their predictors: PCA's where the net is worse."""
-        known, eta = self.fallback, self._decode(code)
+        known, (code, eta) = self.fallback, self.alone(x)
         of_pca = x @ known.loadings.t()
         eta_of_pca = self.pca(of_pca, known.loadings)
         worse = known.is_worse(x, code, *self.losses(x, eta, eta_of_pca))

@@ -178,18 +178,13 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
 
     def _fit(self, X, one_pass):
         self._validate_params()
-        going_on = one_pass and hasattr(self, "detector_")
-        if going_on:
-            encoder = self.encoder_
+        if one_pass and hasattr(self, "detector_"):
+            encoder, own = self.encoder_, self.detector_
+            encoded = encoder.transform(X)
         else:
             encoder = clone(TableEncoder() if self.encoder is None else self.encoder).fit(X)
-        encoded = encoder.transform(X)
-        if going_on:
-            own = self.detector_
-        elif self.detector is None:
-            own = _default(encoder, len(encoded))
-        else:
-            own = clone(self.detector)
+            encoded = encoder.transform(X)
+            own = _default(encoder, len(encoded)) if self.detector is None else clone(self.detector)
         own.set_params(contamination=self.contamination)
         if self.random_state is not None:
             own.set_params(random_state=self.random_state)
