@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
+from torch.optim.lr_scheduler import LambdaLR
 
 from skae import AutoencoderAnomalyDetector
 from skae._training import together
 from skae._training.fast import DenseGradient
+from skae.schedules import SCHEDULES, Schedule
 
 
 @pytest.fixture
@@ -74,6 +76,23 @@ def test_each_net_is_as_if_it_were_trained_alone(params, weighted, counted, monk
     for net, other in zip(nets_of(found), nets_of(expected), strict=True):
         for name, value in net.module_.state_dict().items():
             assert_allclose(value, other.module_.state_dict()[name], rtol=1e-2, atol=1e-3)
+
+
+class EveryStep(Schedule):
+    """One of torch's schedulers, as a user may write a schedule."""
+
+    every_step = True
+
+    def build(self, optimizer, n_epochs, n_batches):
+        return LambdaLR(optimizer, lambda step: 1 / (1 + step))
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES, EveryStep()], ids=str)
+def test_every_schedule(schedule, counted, monkeypatch, digits):
+    detector = AutoencoderAnomalyDetector(max_iter=3, random_state=0, schedule=schedule)
+    found = pickle.loads(pickle.dumps(detector.fit(digits)))
+    assert counted == [3]
+    check_same(found, in_turn(monkeypatch, detector, digits), digits + 0.1)
 
 
 def test_nets_of_different_numbers_of_steps(monkeypatch, counted):

@@ -10,6 +10,7 @@ from collections import defaultdict
 import torch
 from skorch.callbacks import Callback
 
+from .._utils.torch import mark_stepped
 from .callbacks import check_error
 from .fast import DenseGradient, Layer, Weight, known_gradient
 from .net import _EVALUATION_SEED, Net, _influence
@@ -98,6 +99,7 @@ class _Member:
     def __init__(self, net, rows, shared):
         self.net, self.rows, self.error = net, rows, None
         net.module_.fallback = None
+        mark_stepped(net.optimizer_)
         net.notify("on_train_begin", X=rows, y=None)
         train, valid = net.get_split_datasets(rows)
         parts = [train, *([] if valid is None else [valid])]

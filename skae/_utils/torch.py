@@ -374,6 +374,12 @@ def without_compiler(optimizer):
     return type(optimizer.__name__, (optimizer,), methods)
 
 
+def mark_stepped(optimizer):
+    """Let torch's schedulers of an optimizer take the steps of another one as its own."""
+    # otherwise they warn that the rate changes before the first step
+    optimizer._opt_called = True
+
+
 def tangents(function, x, directions):
     """Yield the derivatives of a function at x along directions, which x can be multiplied by.
 
