@@ -503,7 +503,7 @@ class AutoencoderAnomalyDetector(
             If the codes have another number of columns.
         """
         model = self.models_[0]
-        Z = check_codes(self, X, model.n_components)
+        Z = check_codes(self, X, model)
         return as_output(self, model.decode(Z, self.n_features_in_), X)
 
     def reconstruct(self, X: Any) -> np.ndarray:

@@ -580,7 +580,7 @@ class AutoencoderTransformer(
             If the codes do not have ``n_components_`` columns.
         """
         check_is_fitted(self)
-        Z = check_codes(self, X, self.n_components_)
+        Z = check_codes(self, X, self._fitted.model)
         if self.whiten:
             Z = Z * self._deviations().astype(Z.dtype)
         return as_output(self, self._fitted.model.decode(Z, self.n_features_in_), X)

@@ -333,6 +333,15 @@ def test_scores_do_not_overflow(value, scoring, cancer):
     assert_allclose(contributions.sum(1), model.score_samples(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("learning_rate", [10.0, 1000.0])
+def test_a_bad_net_does_not_overflow_near_the_largest_float(learning_rate):
+    X = np.random.default_rng(0).normal(size=(12, 4)) * 1e300
+    model = detector(hidden_layer_sizes=(6,), max_iter=1, learning_rate=learning_rate).fit(X)
+    codes = model.transform(X)
+    for values in (codes, model.inverse_transform(codes), model.score_samples(X), model.explain(X)):
+        assert np.isfinite(values).all()
+
+
 def test_seeds_decide_and_global_generators_stay(cancer):
     train, test, *_ = cancer
     np.random.seed(0)

@@ -72,6 +72,26 @@ def test_codes_are_coloured_by_class_or_number(iris):
     assert CodeDisplay.from_estimator(PCA(1).fit(iris), iris).ax_.get_ylabel() == "row"
 
 
+def test_codes_far_from_the_others_are_at_the_edge_and_counted():
+    codes = np.random.default_rng(0).normal(size=(400, 2))
+    far = codes.copy()
+    far[7] = [0.5, 1000.0]
+    display = CodeDisplay(far).plot()
+    assert np.flatnonzero(display.outside_).tolist() == [7]
+    assert np.ptp(display.ax_.get_ylim()) < 15
+    drawn = display.scatters_[0].get_offsets()
+    assert_allclose(np.delete(drawn, 7, 0), np.delete(codes, 7, 0))
+    assert drawn[7, 0] == 0.5
+    assert 3 < drawn[7, 1] < 10
+    assert "1 point lies further out" in display.ax_.get_xlabel()
+    far[8] = -1000.0
+    assert "2 points lie further out" in CodeDisplay(far).plot().ax_.get_xlabel()
+    for all_drawn in (codes, np.vstack([np.zeros((400, 2)), [[5.0, 5.0]]]), codes[:5] ** 9):
+        display = CodeDisplay(all_drawn).plot()
+        assert not display.outside_.any()
+        assert_allclose(display.scatters_[0].get_offsets(), all_drawn)
+
+
 def test_reconstructions_are_below_the_images(digits):
     display = ReconstructionDisplay.from_estimator(PCA(64).fit(digits), digits[:3])
     shown = display.image_.get_array().filled(np.nan)

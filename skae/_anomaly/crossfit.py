@@ -105,7 +105,8 @@ class CrossFit(Stored):
             names = ("code", "residual", "loss", "row")
             joined = [torch.cat([getattr(part, name) for part in parts]) for name in names]
             self.scorings[fold].fit(Residuals(*joined), weight[own])
-            self.deviations[fold] = _typical(joined[1].numpy()) * model.scale
+            typical = _typical(joined[1].numpy())
+            self.deviations[fold] = model.standardization.scaled(typical)
 
         map_blocks(fit, range(len(self.fits)), rows.size * _FITTING)
         by_net = self._by_net(rows, folds)

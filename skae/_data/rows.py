@@ -96,8 +96,16 @@ class Standardization:
 
     def inverse_transform(self, x):
         """Return standardized rows in the units of X, in their own float type."""
-        scale = np.asarray(self.scale, x.dtype)
-        return x * scale + self.mean.astype(x.dtype, copy=False)
+        return self.scaled(x) + self.mean.astype(x.dtype, copy=False)
+
+    def scaled(self, x):
+        """Return deviations from the mean in the units of X, in their own float type."""
+        scale, most = np.asarray(self.scale, x.dtype), np.finfo(x.dtype).max
+        if scale > most**0.5:
+            # What a badly trained net makes of them need not fit in the type; neither then do sums.
+            most = most / 4 / scale
+            x = x.clip(-most, most)
+        return x * scale
 
 
 @dataclass

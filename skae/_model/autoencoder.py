@@ -155,8 +155,7 @@ class Autoencoder:
 
         def encode(rows):
             x = self.standardized(rows)
-            code = module.encode(module.complete(x)).numpy()
-            return code * np.asarray(self.scale, code.dtype)
+            return self.standardization.scaled(module.encode(module.complete(x)).numpy())
 
         return self.map_rows(encode, X, self.n_components)
 

@@ -223,11 +223,12 @@ def check_fraction(name, value, otherwise=""):
         )
 
 
-def check_codes(estimator, X, n_components):
-    """Validate codes, and return them as an array of floats."""
+def check_codes(estimator, X, model):
+    """Validate codes of an autoencoder, and return them as an array of floats."""
+    n_components = model.n_components
     with np.errstate(invalid="ignore"):
         X = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-    _check_size(X)
+    _check_size(X, model.scale)
     if X.shape[1] != n_components:
         name = type(estimator).__name__
         raise ValueError(
@@ -244,14 +245,14 @@ def as_matrix(X):
     return check_array(X, accept_sparse="csr", dtype=dtype, ensure_all_finite="allow-nan")
 
 
-def _check_size(X):
-    """Check that sums and differences of the entries fit in their float type."""
+def _check_size(X, unit=1.0):
+    """Check that sums and differences of the entries, in a unit, fit in their float type."""
     values = X.data if sparse.issparse(X) else X
     if not values.size:
         return
     largest = max(float(np.fmax.reduce(values, None)), -float(np.fmin.reduce(values, None)))
     dtype = float_type(X)
-    limit = _ROOM * float(np.finfo(dtype).max)
+    limit = min(1.0, _ROOM * max(1.0, float(unit))) * float(np.finfo(dtype).max)
     if largest > limit:
         raise ValueError(
             f"X has values as large as {largest:.3g}, which are too large to compute with in "

@@ -7,6 +7,7 @@ import numpy as np
 
 from ._base import (
     BLUE,
+    GREY,
     chosen_components,
     draw_on,
     image_shape_of,
@@ -20,6 +21,9 @@ from ._base import (
 
 class CodeDisplay:
     """The first two components of the codes of some rows.
+
+    Points far from 99 % of the others are drawn at the edge under a cross, because the others could
+    not be told apart beside them.
 
     Parameters
     ----------
@@ -36,6 +40,8 @@ class CodeDisplay:
         The axes with the picture, and their figure.
     scatters_ : list of matplotlib PathCollection
         The points, one collection for each class.
+    outside_ : ndarray of shape (n_samples,)
+        Which points lie further out than they are drawn.
 
     Examples
     --------
@@ -97,6 +103,8 @@ class CodeDisplay:
         first = self.codes[:, 0]
         second = self.codes[:, 1] if self.codes.shape[1] > 1 else np.arange(len(first))
         y = None if self.y is None else np.asarray(self.y)
+        (first, beyond), (second, above) = _drawn(first), _drawn(second)
+        self.outside_ = beyond | above
         style = {"s": 9, "alpha": 0.8, "linewidths": 0}
         if y is None:
             self.scatters_ = [ax.scatter(first, second, color=BLUE, **style)]
@@ -110,8 +118,24 @@ class CodeDisplay:
             self.scatters_ = [ax.scatter(first, second, c=y, cmap="viridis", **style)]
             self.figure_.colorbar(self.scatters_[0], ax=self.ax_, label="target")
         label = "component 2" if self.codes.shape[1] > 1 else "row"
-        ax.set(xlabel="component 1", ylabel=label, title=self.title)
+        below = "component 1"
+        if self.outside_.any():
+            ax.scatter(first[self.outside_], second[self.outside_], c=GREY, marker="x", s=30)
+            n_outside = np.count_nonzero(self.outside_)
+            points = "point lies" if n_outside == 1 else "points lie"
+            below += f"\n(crosses: {n_outside} {points} further out)"
+        ax.set(xlabel=below, ylabel=label, title=self.title)
         return self
+
+
+def _drawn(values):
+    """Return where values are drawn, and which of them lie further out."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    margin = (high - low) / 2
+    if margin == 0:
+        return values, np.zeros(len(values), dtype=bool)
+    drawn = np.clip(values, low - margin, high + margin)
+    return drawn, drawn != values
 
 
 class LoadingsDisplay:
