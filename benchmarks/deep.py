@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer
-from skae._data.rows import resolve_batch_size
+from skae._data.selection import resolve_batch_size
 from skae.optimizers import OPTIMIZERS
 
 from .datasets import FASHION, FOLDERS, Unavailable, find_file

@@ -127,7 +127,7 @@ def _most_components(rows):
     most = min(_MOST, rows.n_features - 1, len(rows) // 2)
     if most < 2:
         return 1
-    loadings, along, total = pca_start(rows, most, 0), 0.0, 0.0
+    loadings, along, total = pca_start(rows, most, 0)[0], 0.0, 0.0
     for part in rows.blocks():
         x = np.nan_to_num(rows.array(part).astype(np.float64, copy=False))
         weight = np.ones(len(x)) if rows.weight is None else rows.weight[part]

@@ -17,8 +17,8 @@ from ._anomaly.bounds import conditional, false_discoveries
 from ._anomaly.calibration import Calibration, RecentRows, proportions
 from ._anomaly.crossfit import CrossFit
 from ._anomaly.probability import posterior
-from ._data.rows import mean_row, n_batches, resolve_batch_size
-from ._data.selection import merge_rows
+from ._data.rows import mean_row
+from ._data.selection import merge_rows, n_batches, resolve_batch_size
 from ._fit import PARAMETER_CONSTRAINTS, new_generator, resolve_architecture
 from ._training.checkpoint import check_checkpoint, remove_checkpoints
 from ._training.tasks import EpochTasks

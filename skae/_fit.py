@@ -13,15 +13,20 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from skorch.callbacks import LRScheduler
 
-from ._data.rows import Rows, is_small, n_batches, resolve_batch_size, resolve_max_iter
-from ._data.selection import merge_rows, n_held_out
+from ._data.rows import Rows, is_small
+from ._data.selection import (
+    merge_rows,
+    n_batches,
+    n_held_out,
+    resolve_batch_size,
+    resolve_max_iter,
+)
 from ._model.autoencoder import Autoencoder
-from ._model.start import Variances, draw_seed, row_count, start
-from ._model.stream import Stream, follow, move_linear_paths, start_again
+from ._model.start import Seen, Variances, draw_seed, row_count, start
+from ._model.stream import Stream, follow, move_linear_paths, seen_from_state, start_again
 from ._training.callbacks import (
     BestEpoch,
     GrowingAverage,
@@ -37,6 +42,7 @@ from ._training.checkpoint import Checkpoint
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
 from ._training.reports import EpochLog, ProgressReport, logger
+from ._training.state import has_weights, net_state, resume, training_params
 from ._training.together import are_alike, can_be_stacked, train_together
 from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
 from ._utils.sklearn import Interval, StrOptions
@@ -74,8 +80,8 @@ _PARTS = (
 
 # A row may count so often; larger weights, and very small ones, can only be relative.
 _MOST_OFTEN = 1e9
-# Rows may weigh so little, and be as many standard deviations away, that float32 has no squares.
-_LEAST_WEIGHT, _FARTHEST = 1e-20, 1e15
+# Rows may weigh so little that the scale is not about them.
+_LEAST_WEIGHT = 1e-20
 
 # What both estimators take. The detector adds its own.
 PARAMETER_CONSTRAINTS: dict = {
@@ -187,14 +193,14 @@ class Fitted:
     """What a fit returns.
 
     `model` is what predicts, and `learner` what another pass goes on from: the same, or the model
-    is the start of a stream. `missing` is that of `ReconstructionLoss`, `best` the epoch whose
-    weights the model has. A warm start draws from `generator`, and its held-out rows are drawn from
-    `split_generator`.
+    is the start of a stream. `seen` is what is known of all rows so far, `missing` is that of
+    `ReconstructionLoss`, and `best` the epoch whose weights the model has. A warm start draws from
+    `generator`, and its held-out rows are drawn from `split_generator`.
     """
 
     model: Autoencoder
     learner: Autoencoder
-    stream: Stream
+    seen: Seen
     net: Net
     settings: Settings
     missing: float
@@ -209,10 +215,10 @@ class Fitted:
         return vars(self) | {
             "model": self.model.to_state(),
             "learner": None if self.learner is self.model else self.learner.to_state(),
-            "stream": self.stream.to_state(),
-            "net": to_numpy(_net_state(self.net)),
+            "seen": self.seen.to_state(),
+            "net": to_numpy(net_state(self.net)),
             "settings": vars(self.settings),
-            "training": _training_params(self.net),
+            "training": training_params(self.net),
             "variances": self.variances and vars(self.variances),
         }
 
@@ -234,18 +240,19 @@ class Fitted:
         model = learner = Autoencoder.from_state(state["model"])
         if state["learner"] is not None:
             learner = Autoencoder.from_state(state["learner"])
-        stream = Stream.from_state(state["stream"])
-        net_state, training = to_torch(state["net"]), dict(state.pop("training"))
+        # earlier versions have another name for it
+        seen = seen_from_state(state.pop("stream") if "stream" in state else state["seen"])
+        own_state, training = to_torch(state["net"]), dict(state.pop("training"))
         own = dict(training.pop("own"))
-        if net_state["average"]:
-            own["average"] = GrowingAverage(**net_state["average"])
+        if own_state["average"]:
+            own["average"] = GrowingAverage(**own_state["average"])
         # The device of the fit may not be there.
         device = device_or_cpu(settings.device)
         net = _build_net(settings, learner, state["missing"], own, device=device, **training)
-        _resume(net, net_state)
+        resume(net, own_state)
         if state["variances"]:
             state["variances"] = Variances(**state["variances"])
-        restored = {"model": model, "learner": learner, "stream": stream}
+        restored = {"model": model, "learner": learner, "seen": seen}
         return cls(**state | restored | {"net": net, "settings": settings})
 
 
@@ -414,73 +421,130 @@ def _fitting(
     if settings.distributed:
         check_same(settings, X, sample_weight, previous, target)
     with limit_threads(1):
-        index, weight = merge_rows(X if target is None else hstack(X, target), sample_weight)
-        n_rows = X.shape[0] if sample_weight is None else sample_weight.sum()
-        # What the loss learns of rows must not depend on their order, where a copy is cheap.
-        ordered = X[index] if sparse.issparse(X) or is_small(X) else X
-        if previous is None:
-            generator = new_generator(settings)
-            settings.loss.fit(ordered)
-            del ordered  # this frame lives as long as the training
-            rows = Rows(X, index, weight, settings.loss.preparation)
-            missing = 1.0 if settings.architecture.padded else rows.missing
-            limit = min(X.shape[0], rows.n_features)
-            model, components = start(rows, settings, missing, limit, generator)
-            stream = Stream.of(rows, n_rows, components)
-            split_generator = copy.deepcopy(generator)
-        else:
-            generator = copy.deepcopy(previous.generator)
-            split_generator = previous.split_generator
-            stream, model = previous.stream, previous.learner if one_pass else previous.model
-            model = model.with_penalty(settings.penalty)
-            model.loss.check(ordered)
-            if one_pass:
-                rows = Rows(X, index, weight, model.loss.preparation)
-                stream = stream.after(rows, n_rows, model.n_components)
-                model = follow(model, previous.stream, stream)
-            else:
-                same = previous.model is previous.learner
-                stream = copy.copy(stream) if same else stream.untrained()
-            rows = Rows(X, index, weight, model.loss.preparation, model.standardization)
-            missing = 1.0 if model.architecture.padded else rows.missing
-        if (previous and not one_pass) or (
-            weight is not None and weight.min() < _LEAST_WEIGHT * weight.sum()
-        ):
-            _check_distances(rows)
-        if target is not None:
-            rows.clean = _clean_rows(target, rows, model.loss)
-        if settings.corruption is not None and not (previous and one_pass):
-            transform = model.standardization.transform
-            settings.corruption.fit(rows.n_features, rows.extremes, transform)
-    build = _net_of_a_pass if one_pass else _net_of_a_fit
-    net = build(rows, settings, model, missing, previous, generator, split_generator, stream)
-    best = dict(net.callbacks_)["best_epoch"]
-    best.started_ = started
-    # A chunk of a stream is unseen before it is trained on.
-    judged = one_pass and settings.early_stopping and stream.losses is not None
-    if judged and stream.trained:
-        stream.judge(net, rows, start_again(model, stream))
-    now = partial(_fitted_now, net, rows, stream, generator, split_generator)
+        begun = _begin(X, sample_weight, settings, previous, one_pass, target)
+    net = (_net_of_a_pass if one_pass else _net_of_a_fit)(begun, settings, previous)
+    dict(net.callbacks_)["best_epoch"].started_ = started
+    if _is_judged(begun.seen, settings, one_pass):
+        # A chunk of a stream is unseen before it is trained on.
+        begun.seen.judge(net, begun.rows, start_again(begun.model, begun.seen))
     checkpoint = None
     if settings.checkpoint is not None and not one_pass:
         data = X, sample_weight, target
         checkpoint = partial(Checkpoint, settings.checkpoint, settings.params, data)
-    yield Training(net, rows, generator, tasks, now, checkpoint)
-    history = [best.start_, *_history(net)]
+    now = partial(_fitted_now, begun, net)
+    yield Training(net, begun.rows, begun.generator, tasks, now, checkpoint)
+    fitted = _finish(begun, net, one_pass, keep_codes)
+    if tasks is not None:
+        tasks.end(fitted)
+    history, kept = fitted.history, fitted.history[fitted.best]
+    logger.info(
+        "fitted to %d rows in %.3g s: epoch %d of %d is kept, with a loss of %.4g; "
+        "the start's: %.4g",
+        begun.n_rows,
+        time.perf_counter() - started,
+        fitted.best,
+        history[-1]["epoch"],
+        kept.get("valid_loss", kept["train_loss"]),
+        history[0].get("valid_loss", history[0]["train_loss"]),
+    )
+    return fitted
+
+
+@dataclass
+class _Begun:
+    """What a training begins with; for the names see `Fitted`."""
+
+    n_rows: float
+    rows: Rows
+    model: Autoencoder
+    seen: Seen
+    missing: float
+    generator: np.random.Generator
+    split_generator: np.random.Generator
+
+
+def _begin(X, sample_weight, settings, previous, one_pass, target):
+    """Return what a training begins with."""
+    index, weight = merge_rows(X if target is None else hstack(X, target), sample_weight)
+    n_rows = X.shape[0] if sample_weight is None else sample_weight.sum()
+    # What the loss learns of rows must not depend on their order, where a copy is cheap.
+    ordered = X[index] if sparse.issparse(X) or is_small(X) else X
+    distinct = X, index, weight
+    if previous is None:
+        begun = _first(distinct, n_rows, ordered, settings)
+        if one_pass:
+            begun.seen = Stream.after_fit(begun.seen)
+    elif one_pass:
+        begun = _next_chunk(distinct, n_rows, ordered, settings, previous)
+    else:
+        begun = _again(distinct, n_rows, ordered, settings, previous)
+    rows, model = begun.rows, begun.model
+    is_light = weight is not None and weight.min() < _LEAST_WEIGHT * weight.sum()
+    if is_light or (previous and not one_pass):
+        rows.check_distances()
+    if target is not None:
+        rows.clean = _clean_rows(target, rows, model.loss)
+    if settings.corruption is not None and not (previous and one_pass):
+        transform = model.standardization.transform
+        settings.corruption.fit(rows.n_features, rows.extremes, transform)
+    return begun
+
+
+def _first(distinct, n_rows, ordered, settings):
+    """Begin with a net that is PCA, or random."""
+    generator = new_generator(settings)
+    settings.loss.fit(ordered)
+    rows = Rows(*distinct, settings.loss.preparation)
+    missing = 1.0 if settings.architecture.padded else rows.missing
+    limit = min(distinct[0].shape[0], rows.n_features)
+    model, components, singular = start(rows, settings, missing, limit, generator)
+    seen = Seen.of(rows, n_rows, components, singular)
+    return _Begun(n_rows, rows, model, seen, missing, generator, copy.deepcopy(generator))
+
+
+def _again(distinct, n_rows, ordered, settings, previous):
+    """Begin with the net that predicts: a warm start."""
+    model = previous.model.with_penalty(settings.penalty)
+    model.loss.check(ordered)
+    same = previous.model is previous.learner
+    seen = copy.copy(previous.seen) if same else previous.seen.untrained()
+    return _going_on(distinct, n_rows, model, seen, previous)
+
+
+def _next_chunk(distinct, n_rows, ordered, settings, previous):
+    """Begin with the net that learns from a stream, moved to what the stream has become."""
+    model = previous.learner.with_penalty(settings.penalty)
+    model.loss.check(ordered)
+    before, rows = Stream.after_fit(previous.seen), Rows(*distinct, model.loss.preparation)
+    after = before.after(rows, n_rows, model.n_components)
+    return _going_on(distinct, n_rows, follow(model, before, after), after, previous)
+
+
+def _going_on(distinct, n_rows, model, seen, previous):
+    rows = Rows(*distinct, model.loss.preparation, model.standardization)
+    missing = 1.0 if model.architecture.padded else rows.missing
+    generator = copy.deepcopy(previous.generator)
+    return _Begun(n_rows, rows, model, seen, missing, generator, previous.split_generator)
+
+
+def _finish(begun, net, one_pass, keep_codes):
+    """Return what was fitted, when the training is done."""
+    best = dict(net.callbacks_)["best_epoch"]
+    rows, model, seen, settings = begun.rows, begun.model, begun.seen, net.settings
     n_best = len(net.history) if one_pass else best.best_
     # A callback may have loaded other weights before the first epoch.
-    changed = n_best > 0 or (net.callbacks and not _has_weights(net, model))
+    changed = n_best > 0 or (net.callbacks and not has_weights(net, model))
     if changed:
         model = model.with_module(net.module_)
-        stream.trained = True
+        seen.trained = True
         if not one_pass:
             # It has chosen by rows that it held out.
-            stream.losses = None
-    elif not stream.trained:
+            seen.losses = None
+    elif not seen.trained:
         model.keep_start()
     learner, variances = model, None
-    if judged and stream.trained and not is_gain(*torch.from_numpy(stream.losses)):
-        model, n_best = start_again(model, stream), 0
+    if _is_judged(seen, settings, one_pass) and not is_gain(*torch.from_numpy(seen.losses)):
+        model, n_best = start_again(model, seen), 0
     if keep_codes:
         with limit_threads(1):
             if n_best > 0 and not one_pass:
@@ -497,43 +561,34 @@ def _fitting(
             module = net.module_ if changed and model is learner else model.module
             measured = rows.some(_KEPT_ROWS) if one_pass else rows
             variances = Variances.of(measured, module, row_count(rows))
-    fitted = Fitted(
+    return Fitted(
         model,
         learner,
-        stream,
+        seen,
         net,
         settings,
-        missing,
-        history,
+        begun.missing,
+        [best.start_, *_history(net)],
         n_best,
-        generator,
-        split_generator,
+        begun.generator,
+        begun.split_generator,
         variances,
     )
-    if tasks is not None:
-        tasks.end(fitted)
-    kept = history[n_best]
-    logger.info(
-        "fitted to %d rows in %.3g s: epoch %d of %d is kept, with a loss of %.4g; "
-        "the start's: %.4g",
-        n_rows,
-        time.perf_counter() - started,
-        n_best,
-        history[-1]["epoch"],
-        kept.get("valid_loss", kept["train_loss"]),
-        history[0].get("valid_loss", history[0]["train_loss"]),
-    )
-    return fitted
 
 
-def _fitted_now(net, rows, stream, generator, split_generator):
+def _is_judged(seen, settings, one_pass):
+    """Return whether PCA and the net are compared by the chunks of a stream."""
+    return one_pass and settings.early_stopping and seen.trained and seen.losses is not None
+
+
+def _fitted_now(begun, net):
     """Return what predicts as a net does in the middle of its training."""
     model = net.model.with_module(net.module_)
     with limit_threads(1):
-        model.keep_codes(_some(rows))
+        model.keep_codes(_some(begun.rows))
     history = [dict(net.callbacks_)["best_epoch"].start_, *_history(net)]
     state = net.settings, net.criterion_.missing, history, len(net.history)
-    return Fitted(model, model, stream, net, *state, generator, split_generator)
+    return Fitted(model, model, begun.seen, net, *state, begun.generator, begun.split_generator)
 
 
 def resolve_architecture(value):
@@ -548,18 +603,6 @@ def new_generator(params):
     if seed is not None:
         seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
     return np.random.default_rng(first_seed(params, seed) if params.distributed else seed)
-
-
-def _check_distances(rows):
-    """Check that float32 has the squares of rows that the scale is not about."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        farthest = np.abs(rows.extremes()).max()
-    if not farthest < _FARTHEST:
-        raise ValueError(
-            f"X has rows that are {farthest:.2g} times as far from the mean as the others: their "
-            "sample_weight is next to nothing, or they are far from those of the first fit. Leave "
-            "them out, or fit anew with warm_start=False."
-        )
 
 
 def _clean_rows(target, rows, loss):
@@ -585,12 +628,13 @@ def _some(rows):
 # -- the training ----------------------------------------------------------------------------------
 
 
-def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_generator, stream):
+def _net_of_a_fit(begun, settings, previous):
     """Return the net that trains for all epochs."""
+    rows, generator = begun.rows, begun.generator
     n_train, split = len(rows), None
     if settings.early_stopping:
         n_train -= n_held_out(len(rows), settings.validation_fraction)
-        split = HoldOut(settings.validation_fraction, split_generator)
+        split = HoldOut(settings.validation_fraction, begun.split_generator)
         if previous is None:
             # A warm start holds out the same of the same rows: those it was not trained on.
             generator.permutation(len(rows))
@@ -612,8 +656,8 @@ def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_gen
     n = n_batches(n_train, batch_size)
     return _build_net(
         settings,
-        model,
-        missing,
+        begun.model,
+        begun.missing,
         own,
         lr=settings.rate,
         # A single distinct row leaves nothing to learn beyond its mean.
@@ -624,7 +668,7 @@ def _net_of_a_fit(rows, settings, model, missing, previous, generator, split_gen
     )
 
 
-def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_generator, stream):
+def _net_of_a_pass(begun, settings, previous):
     """Return the net that trains on every row once, and goes on from the last pass.
 
     The rate is constant, the mean of one that rises to the full rate and falls again, as in `fit`.
@@ -634,16 +678,16 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
         "lr": settings.rate / 2,
         "max_epochs": min(1, resolve_max_iter(settings.max_iter, 1)),
         "train_split": None,
-        "batch_size": resolve_batch_size(settings.batch_size, len(rows)),
-        "seed": draw_seed(generator),
+        "batch_size": resolve_batch_size(settings.batch_size, len(begun.rows)),
+        "seed": draw_seed(begun.generator),
     }
     average, start = {}, None
     if previous is not None:
-        state, start = _net_state(previous.net), previous.history[0]
+        state, start = net_state(previous.net), previous.history[0]
         average = dict(state["average"])
         if average.get("weights"):
             average["weights"] = copy.deepcopy(average["weights"])
-            move_linear_paths(average["weights"], previous.stream, stream)
+            move_linear_paths(average["weights"], Stream.after_fit(previous.seen), begun.seen)
         # A copy goes on where it is, and the device of the fit may not be there.
         params |= {"kept": previous.net.user_callbacks(), "device": previous.net.device}
     own = {
@@ -652,9 +696,9 @@ def _net_of_a_pass(rows, settings, model, missing, previous, generator, split_ge
         "learning_rate": LearningRate(None),
         "noise_level": None if settings.corruption is None else NoiseLevel(),
     }
-    net = _build_net(settings, model, missing, own, **params)
+    net = _build_net(settings, begun.model, begun.missing, own, **params)
     if previous is not None:
-        _resume(net, state)
+        resume(net, state)
     if not _has_scheduler(settings):
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr
@@ -691,12 +735,6 @@ def _has_scheduler(settings):
     return any(issubclass(kind, LRScheduler) for kind in kinds)
 
 
-def _has_weights(net, model):
-    """Return whether a net has the weights of a model, rounded to its own float type."""
-    own, other = net.module_.state_dict(), model.module.state_dict()
-    return all(torch.equal(own[key].cpu(), other[key].to(own[key].dtype)) for key in own)
-
-
 def _history(net):
     """Return the rows of the history, without the batches and what skorch keeps for itself."""
     left_out = ("batches", "train_batch_count", "valid_batch_count")
@@ -710,41 +748,3 @@ def _history(net):
         }
         for row in net.history
     ]
-
-
-def _net_state(net):
-    """Return what a net needs to go on: optimizers, running mean of a stream, and history."""
-    average, found = dict(net.callbacks_).get("average"), {}
-    if isinstance(average, GrowingAverage):
-        found = average.state()
-    history = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
-    return {
-        "optimizers": [optimizer.state_dict() for optimizer in net.optimizers()],
-        "average": found,
-        "history": history,
-    }
-
-
-def _training_params(net):
-    """Return what `_build_net` takes to build a net that trains as this one does."""
-    names = ("lr", "max_epochs", "batch_size", "train_split", "seed")
-    # A clone is free of what a training leaves behind. What the average has is in the state.
-    own = [
-        (name, type(callback)() if name == "average" else clone(callback))
-        for name, callback in net.own_callbacks
-    ]
-    return {name: getattr(net, name) for name in names} | {
-        "own": own,
-        "kept": net.user_callbacks(),
-    }
-
-
-def _resume(net, state):
-    """Let a net go on with the optimizers and the history of another."""
-    for optimizer, its_state in zip(net.optimizers(), state["optimizers"], strict=True):
-        # A copy, because the optimizer takes over what it is given and changes it.
-        optimizer.load_state_dict(copy.deepcopy(its_state))
-    for row in state["history"]:
-        net.history.new_epoch()
-        for key, value in row.items():
-            net.history.record(key, value)

@@ -8,8 +8,8 @@ from scipy import sparse
 
 from skae._data import rows as rows_module
 from skae._data import selection
-from skae._data.rows import Batches, Rows, Standardization, n_batches
-from skae._data.selection import merge_rows, split_rows
+from skae._data.rows import Batches, Rows, Standardization
+from skae._data.selection import merge_rows, n_batches, split_rows
 from skae.losses import Preparation
 
 

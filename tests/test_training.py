@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 
 from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
-from skae._fit import resolve_batch_size, resolve_max_iter
+from skae._data.selection import resolve_batch_size, resolve_max_iter
 from skae._training.callbacks import is_gain
 from skae.architectures import Dense
 from skae.corruptions import ResidualNoise

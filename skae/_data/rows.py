@@ -11,18 +11,19 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 from .._utils.validation import float_type
+from .selection import n_batches
 
 # Entries and rows that are computed with at once: what keeps the memory beside X small.
 _BLOCK_ENTRIES, _BLOCK_ROWS = 2**22, 4096
 # The same where rows pass a few cheap steps, whose layers then stay in the cache; fewer rows would
 # make products with weights slow.
 _CACHED_ENTRIES, _FEWEST_ROWS = 2**18, 256
-# What max_iter="auto" aims at: more steps gain little on the benchmark's sets.
-_STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 16_000, 10, 200
 # Bytes of a float32 copy of X that is made to be read faster; a larger X is read a batch at a time.
 _HELD_BYTES = 2**27
 # The fraction of a device's free memory that such a copy may take there.
 _DEVICE_FRACTION = 0.5
+# Rows may be so many standard deviations away that float32 has no squares.
+_FARTHEST = 1e15
 
 
 def is_small(X, shape=None):
@@ -44,27 +45,6 @@ def cached_blocks(n_rows, n_features):
     """Return slices that cut rows into blocks that stay in the cache, but for very wide ones."""
     rows = max(_FEWEST_ROWS, min(_BLOCK_ROWS, _CACHED_ENTRIES // n_features))
     return row_blocks(n_rows, n_features, rows)
-
-
-def n_batches(n_rows, batch_size):
-    """Return the number of batches of an epoch: full ones, so that no small one is noisy."""
-    return max(1, n_rows // batch_size)
-
-
-def resolve_batch_size(batch_size, n_rows):
-    """Return the number of rows of a batch; "auto" grows with the number of rows."""
-    if batch_size is None:
-        return n_rows
-    if batch_size == "auto":
-        return min(n_rows, 256, max(32, 2 ** math.ceil(math.log2(n_rows / 400))))
-    return min(batch_size, n_rows)
-
-
-def resolve_max_iter(max_iter, n_batches):
-    """Return the number of epochs; "auto" stops at as many steps for any number of rows."""
-    if max_iter == "auto":
-        return max(_MIN_EPOCHS, min(_MAX_EPOCHS, math.ceil(_STEPS / n_batches)))
-    return max_iter
 
 
 def dense_rows(X, part):
@@ -292,6 +272,17 @@ class Rows(Dataset):
         seen = low <= high
         # A feature that is missing everywhere is at its mean.
         return np.where(seen, low, 0), np.where(seen, high, 0)
+
+    def check_distances(self):
+        """Check that float32 has the squares of rows that the scale is not about."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            farthest = np.abs(self.extremes()).max()
+        if not farthest < _FARTHEST:
+            raise ValueError(
+                f"X has rows that are {farthest:.2g} times as far from the mean as the others: "
+                "their sample_weight is next to nothing, or they are far from those of the first "
+                "fit. Leave them out, or fit anew with warm_start=False."
+            )
 
     # -- parts and batches -----------------------------------------------------------------------
 

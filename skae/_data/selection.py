@@ -7,6 +7,8 @@ from scipy import sparse
 
 # A dozen rows cannot tell a good epoch from a lucky one.
 _FEWEST_VALID = 30
+# What max_iter="auto" aims at: more steps gain little on the benchmark's sets.
+_STEPS, _MIN_EPOCHS, _MAX_EPOCHS = 16_000, 10, 200
 # Bytes of X that are compared at once.
 _KEY_BYTES = 2**24
 
@@ -126,3 +128,24 @@ def split_rows(n_rows, fraction, generator):
     order = generator.permutation(n_rows)
     n_valid = n_held_out(n_rows, fraction)
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+
+
+def n_batches(n_rows, batch_size):
+    """Return the number of batches of an epoch: full ones, so that no small one is noisy."""
+    return max(1, n_rows // batch_size)
+
+
+def resolve_batch_size(batch_size, n_rows):
+    """Return the number of rows of a batch; "auto" grows with the number of rows."""
+    if batch_size is None:
+        return n_rows
+    if batch_size == "auto":
+        return min(n_rows, 256, max(32, 2 ** math.ceil(math.log2(n_rows / 400))))
+    return min(batch_size, n_rows)
+
+
+def resolve_max_iter(max_iter, n_batches):
+    """Return the number of epochs; "auto" stops at as many steps for any number of rows."""
+    if max_iter == "auto":
+        return max(_MIN_EPOCHS, min(_MAX_EPOCHS, math.ceil(_STEPS / n_batches)))
+    return max_iter

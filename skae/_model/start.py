@@ -1,6 +1,7 @@
 """PCA: its loadings, the autoencoder that starts as it, and the variances that are explained."""
 
 import warnings
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -10,15 +11,15 @@ from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
+from .._data.rows import Moments
 from .._utils.sklearn import _infer_dimension
 from ..architectures import Plan
 from ..architectures._base import COMPLETIONS
+from ..penalties._base import measure_units
 from .autoencoder import Autoencoder
 
 # How often PCA is done anew on rows that it has completed.
 _COMPLETED_PCAS = 20
-# Of the error of the mean: what a perfect start counts as, so that a penalty still has a unit.
-_LEAST_FRACTION = 0.01
 # Features up to which a large X's covariance is made: a matrix of 32 MiB.
 _WIDEST_COVARIANCE = 2048
 # Rows times features times the smaller of both up to which all singular vectors are computed: a few
@@ -28,14 +29,50 @@ LARGEST_SVD = 2**33
 _FEW = 0.8
 # Rows whose variances are measured at once: few, as they may be wide.
 _MEASURED_ROWS = 128
-# Errors beyond are this: sums of many still fit in a float64.
-_LARGEST_ERROR = 1e100
 # By how much a fraction of the variance may miss that of some components and still be meant as it.
 _SHARE_ROUNDING = 1e-12
 
 
+@dataclass
+class Seen:
+    """What is known of all rows so far, from which another chunk of them goes on.
+
+    `components` are PCA's loadings and `singular` their singular values for standardized rows, or
+    both are None where the net does not start as PCA. `trained` tells whether the net has left its
+    start. `losses` are those of PCA and of the net for the latest rows of a stream, before the net
+    was trained on them; None where that is not to be asked.
+    """
+
+    moments: Moments
+    components: np.ndarray | None
+    singular: np.ndarray | None
+    trained: bool = False
+    losses: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows, n_rows, components, singular):
+        """Return what is known after rows, which are `n_rows` in X by their weights."""
+        if singular is not None:
+            singular = np.sqrt(repeats(rows, n_rows)) * singular
+        return cls(counted(rows, n_rows), components, singular)
+
+    def to_state(self):
+        """Return the state as NumPy arrays and plain Python."""
+        return asdict(self)
+
+
+def counted(rows, n_rows):
+    """Return the moments of rows with the counts that they have in X."""
+    return replace(rows.moments, count=rows.moments.count * repeats(rows, n_rows))
+
+
+def repeats(rows, n_rows):
+    """Return how often each distinct row is there, where all are as often."""
+    return n_rows / len(rows) if rows.weight is None else 1.0
+
+
 def pca_start(rows, n_components, random_state, padded=False):
-    """Return PCA's loadings of centred rows, of shape (n_components, n_features).
+    """Return PCA's loadings of centred rows, (n_components, n_features), and singular values.
 
     Where entries are missing, it is the PCA of rows that are completed by it: again and again they
     are filled by PCA's reconstruction, and PCA is done anew. What is NaN in padded rows, the ends
@@ -47,12 +84,12 @@ def pca_start(rows, n_components, random_state, padded=False):
     A. Ilin, T. Raiko, "Practical Approaches to Principal Component Analysis in the Presence of
     Missing Values", JMLR 11, 2010.
     """
-    components = _pca(_Completed(rows, None), n_components, random_state)
+    components, singular = _pca(_Completed(rows, None), n_components, random_state)
     if not padded and rows.missing:
         n_components = len(components)
         for _ in range(_COMPLETED_PCAS):
-            components = _pca(_Completed(rows, components), n_components, random_state)
-    return components
+            components, singular = _pca(_Completed(rows, components), n_components, random_state)
+    return components, singular
 
 
 def row_count(rows):
@@ -113,20 +150,21 @@ def _pca(rows, n_components, random_state):
         return _exact_pca(rows, n_components)
     if source.small:
         x = np.concatenate([x for _, x in rows.blocks()])
-        loadings = randomized_svd(x, n_components, random_state=random_state)[2]
-        return svd_flip(None, loadings, u_based_decision=False)[1]
+        _, singular, loadings = randomized_svd(x, n_components, random_state=random_state)
+        return svd_flip(None, loadings, u_based_decision=False)[1], singular
     constant = source.standardization.rounding > 0
     as_it_is = source.preparation.is_identity and not source.missing
     if not sparse.issparse(source.X) or not as_it_is or constant:
         return _operator_pca(rows, *_products(rows), n_components, random_state)
     X = source.X[source.index]
     if rows.weight is None:
-        return PCA(n_components, svd_solver="arpack", random_state=random_state).fit(X).components_
+        pca = PCA(n_components, svd_solver="arpack", random_state=random_state).fit(X)
+        return pca.components_, pca.singular_values_ / source.standardization.scale
     return _operator_pca(rows, *_sparse_products(X, rows), n_components, random_state)
 
 
 def _exact_pca(rows, n_components):
-    """Return the loadings by a singular value decomposition."""
+    """Return loadings and singular values by a singular value decomposition."""
     x = np.empty((0, rows.shape[1]))
     for _, block in rows.blocks():
         x = np.vstack([x, block])
@@ -140,7 +178,7 @@ def _exact_pca(rows, n_components):
 
 
 def _covariance_pca(rows, n_components):
-    """Return the loadings in less time; small variances are off by the rounding of large ones."""
+    """Return them in less time; small variances are off by the rounding of large ones."""
     covariance = np.zeros((rows.shape[1], rows.shape[1]))
     for _, x in rows.blocks():
         covariance += x.T @ x
@@ -178,24 +216,26 @@ def _sparse_products(X, rows):
 
 
 def _operator_pca(rows, times, transposed_times, n_components, random_state):
-    """Return the loadings by products with the rows alone, for more features than are squared."""
+    """Return them by products with the rows alone, for more features than are squared."""
     operator = LinearOperator(
         rows.shape, times, transposed_times, times, np.float64, transposed_times
     )
     start = np.random.default_rng(random_state).normal(size=min(rows.shape))
     _, singular, loadings = svds(operator, n_components, v0=start)
-    loadings = loadings[np.argsort(-singular)]
-    return svd_flip(None, loadings, u_based_decision=False)[1].astype(rows.dtype)
+    order = np.argsort(-singular)
+    loadings = svd_flip(None, loadings[order], u_based_decision=False)[1].astype(rows.dtype)
+    return loadings, singular[order]
 
 
 def _cut(variance, loadings, n_components, n_samples):
-    """Return the first loadings: how many, the sums of squares along all of them may tell."""
+    """Return the first of them: how many, the sums of squares along all of them may tell."""
     if n_components == "mle":
         n_components = max(1, int(_infer_dimension(variance / max(n_samples - 1, 1), n_samples)))
     elif not isinstance(n_components, int):
         ratio = np.cumsum(variance) / (variance.sum() or 1.0) - _SHARE_ROUNDING
         n_components = min(len(ratio), 1 + int(np.searchsorted(ratio, n_components, side="right")))
-    return svd_flip(None, loadings[:n_components], u_based_decision=False)[1]
+    loadings = svd_flip(None, loadings[:n_components], u_based_decision=False)[1]
+    return loadings, np.sqrt(variance[:n_components])
 
 
 def linear_start(components, n_components, generator):
@@ -297,7 +337,9 @@ def draw_seed(generator):
 
 
 def start(rows, settings, missing, limit, generator):
-    """Return the autoencoder before the first step, and PCA's loadings if it starts from them.
+    """Return the autoencoder before the first step, and PCA's loadings and singular values.
+
+    These are None where it does not start from them.
 
     `limit` is the number of components that PCA has at most.
     """
@@ -305,7 +347,7 @@ def start(rows, settings, missing, limit, generator):
     if n_components is None:
         # Rows that are there twice add no direction, and a weight of 2 must not either.
         n_components = min(limit, len(rows), rows.n_features)
-    components = None
+    components = singular = None
     # Drawn for either start, so that the same seed holds out the same rows.
     seed = int(generator.integers(np.iinfo(np.int32).max))
     pca = settings.init == "pca"
@@ -318,7 +360,7 @@ def start(rows, settings, missing, limit, generator):
         )
     if pca or not isinstance(n_components, int):
         kept = min(n_components, limit) if isinstance(n_components, int) else n_components
-        components = pca_start(rows, kept, seed, architecture.padded)
+        components, singular = pca_start(rows, kept, seed, architecture.padded)
         if not isinstance(n_components, int):
             n_components = len(components)
     if architecture.tied and n_components > limit and pca:
@@ -354,38 +396,5 @@ def start(rows, settings, missing, limit, generator):
     if pca and not architecture.padded:
         model.loadings = torch.from_numpy(np.array(linear[1], np.float64))
     if penalty is not None:
-        _measure_units(model.module, rows, missing, pca)
-    return model, components if pca else None
-
-
-@torch.no_grad()
-def _measure_units(module, rows, missing, pca):
-    """Note the spread of the code, the error and the loss: the units of the penalties.
-
-    A start that reconstructs (nearly) everything has a hundredth of what the mean alone leaves.
-    """
-    criterion = module.loss.per_observed if missing else module.loss.per_sample
-    codes, errors, losses, means = [], [], [], []
-    for block in rows.blocks():
-        part = torch.from_numpy(rows.array(block).astype(np.float64))
-        code = module.encode(module.complete(part))
-        eta = module.decode(code)
-        codes.append(code)
-        # A row with nothing in it has no error.
-        error = (module.reconstruction(eta) - part).square().nanmean(1).nan_to_num()
-        # Next to X that is tiny the rounding of a link is huge.
-        errors.append(error.clamp(max=_LARGEST_ERROR))
-        target = module.target(part)
-        losses.append(criterion(eta, target))
-        means.append(criterion(module.decode(torch.zeros_like(code)), target))
-    if pca:
-        codes = torch.cat(codes).numpy()
-        spread = np.sqrt(np.average(codes**2, axis=0, weights=rows.weight))
-        module.spread[:] = torch.from_numpy(np.where(spread > 1e-6, spread, 1.0))
-    error, loss, of_mean = (
-        np.average(torch.cat(values).numpy(), weights=rows.weight)
-        for values in (errors, losses, means)
-    )
-    # 1 is the error of the mean, by the scale.
-    module.noise.fill_(max(error, _LEAST_FRACTION))
-    module.start_loss.fill_(max(abs(loss), _LEAST_FRACTION * abs(of_mean)))
+        measure_units(model.module, rows, missing, pca)
+    return (model, components, singular) if pca else (model, None, None)

@@ -1,7 +1,7 @@
 """Rows that come in chunks: their mean, their scale and their PCA, updated incrementally."""
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,43 +10,30 @@ from sklearn.utils.extmath import svd_flip
 from .._data.rows import Moments, Standardization
 from .._utils.torch import limit_threads, threads_for
 from .autoencoder import Autoencoder
-from .start import _WIDEST_COVARIANCE, _Completed, linear_start
+from .start import _WIDEST_COVARIANCE, Seen, _Completed, counted, linear_start, repeats
 
 # Rows by which the net is compared with its start: the latest.
 _JUDGED_ROWS = 2000
 
 
 @dataclass
-class Stream:
-    """What is known of all rows so far.
+class Stream(Seen):
+    """What is known of the rows of a stream.
 
-    `components` are PCA's loadings and `singular` their singular values for standardized rows, or
-    both are None where the net does not start as PCA. `start` are the loadings that the net's
-    linear paths start from: the same, rotated towards the earlier ones once the net is `trained`.
-    `losses` are those of PCA and of the net for the latest rows, before the net was trained on
-    them; None where that is not to be asked.
+    `start` are the loadings that the net's linear paths start from: the components, rotated towards
+    the earlier ones once the net is trained.
     """
 
-    moments: Moments
-    components: np.ndarray | None
-    singular: np.ndarray | None
-    start: np.ndarray | None
-    trained: bool = False
-    losses: np.ndarray | None = None
+    start: np.ndarray | None = None
 
     @classmethod
-    def of(cls, rows, n_rows, components):
-        """Return the stream that begins with some rows, whose PCA has these components.
-
-        `n_rows` is how many rows they are in X, by their weights.
-        """
-        moments, singular = _counted(rows, n_rows), None
-        if components is not None:
-            squares = np.zeros(len(components))
-            for _, x in _Completed(rows, components).blocks():
-                squares += ((x @ components.T) ** 2).sum(0)
-            singular = np.sqrt(_repeats(rows, n_rows) * squares)
-        return cls(moments, components, singular, components).untrained()
+    def after_fit(cls, seen):
+        """Return the stream that begins with what a fit has seen."""
+        if isinstance(seen, cls):
+            return seen
+        stream = cls(**vars(seen), start=seen.components)
+        # A trained net has chosen by rows that it held out.
+        return stream if seen.trained else stream.untrained()
 
     def untrained(self):
         """Return the stream of a net that is PCA."""
@@ -67,8 +54,7 @@ class Stream:
         D. Ross, J. Lim, R. Lin, M. Yang, "Incremental Learning for Robust Visual Tracking",
         International Journal of Computer Vision 77, 2008.
         """
-        repeats = _repeats(rows, n_rows)
-        new = _counted(rows, n_rows)
+        new = counted(rows, n_rows)
         moments = self.moments.plus(new)
         if self.components is None:
             return replace(self, moments=moments)
@@ -78,7 +64,8 @@ class Stream:
         singular = self.singular * (self.standardization.scale / scale)
         centred = copy.copy(rows)
         centred.standardization = Standardization(new.mean, scale)
-        blocks = (x * np.sqrt(repeats) for _, x in _Completed(centred, self.components).blocks())
+        root = np.sqrt(repeats(rows, n_rows))
+        blocks = (x * root for _, x in _Completed(centred, self.components).blocks())
         kept = np.vstack([singular[:, None] * self.components, shift / scale])
         singular, components = _leading(kept, blocks, len(rows), n_components)
         start = components
@@ -100,14 +87,11 @@ class Stream:
                 found.append(net.evaluate(rows, held_out=True)[0].numpy())
         self.losses = np.hstack([self.losses, found])[:, -_JUDGED_ROWS:]
 
-    def to_state(self):
-        """Return the state as NumPy arrays and plain Python."""
-        return asdict(self)
 
-    @classmethod
-    def from_state(cls, state):
-        """Return the stream that a state was made of."""
-        return cls(**state | {"moments": Moments(**state["moments"])})
+def seen_from_state(state):
+    """Return what a state of `Seen` or `Stream` was made of."""
+    kind = Stream if "start" in state else Seen
+    return kind(**state | {"moments": Moments(**state["moments"])})
 
 
 def follow(model, before, after):
@@ -155,16 +139,6 @@ def move_linear_paths(weights, before, after):
             path = weights[name].t() if name == "E" else weights[name]
             path[:n] += (after[:n] - before).to(path)
             path[n : len(after)] = after[n:].to(path)
-
-
-def _counted(rows, n_rows):
-    """Return the moments of rows with the counts that they have in X."""
-    return replace(rows.moments, count=rows.moments.count * _repeats(rows, n_rows))
-
-
-def _repeats(rows, n_rows):
-    """Return how often each distinct row is there, where all are as often."""
-    return n_rows / len(rows) if rows.weight is None else 1.0
 
 
 def _leading(kept, blocks, n_rows, n_components):

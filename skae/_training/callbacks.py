@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from skorch.callbacks import Callback, EarlyStopping
 
-from .._data.rows import n_batches
+from .._data.selection import n_batches
 from .._utils.stored import Stored
 
 # Weights averaged over some fifty steps do better on unseen rows than the last ones, at any rate.

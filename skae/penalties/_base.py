@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -11,6 +12,10 @@ from .._utils.sklearn import Interval
 
 # A weight or a rate: float32 has it times any penalty that a training gets to.
 POSITIVE = Interval(Real, 0, 1e20, closed="right")
+# Of the error of the mean: what a perfect start counts as, so that a penalty still has a unit.
+_LEAST_FRACTION = 0.01
+# Errors beyond are this: sums of many still fit in a float64.
+_LARGEST_ERROR = 1e100
 
 
 @dataclass
@@ -233,3 +238,36 @@ class Penalty(Strategy):
 
 
 PENALTIES = Penalty.registry
+
+
+@torch.no_grad()
+def measure_units(module, rows, missing, pca):
+    """Note the spread of the code, the error and the loss: the units of the penalties.
+
+    A start that reconstructs (nearly) everything has a hundredth of what the mean alone leaves.
+    """
+    criterion = module.loss.per_observed if missing else module.loss.per_sample
+    codes, errors, losses, means = [], [], [], []
+    for block in rows.blocks():
+        part = torch.from_numpy(rows.array(block).astype(np.float64))
+        code = module.encode(module.complete(part))
+        eta = module.decode(code)
+        codes.append(code)
+        # A row with nothing in it has no error.
+        error = (module.reconstruction(eta) - part).square().nanmean(1).nan_to_num()
+        # Next to X that is tiny the rounding of a link is huge.
+        errors.append(error.clamp(max=_LARGEST_ERROR))
+        target = module.target(part)
+        losses.append(criterion(eta, target))
+        means.append(criterion(module.decode(torch.zeros_like(code)), target))
+    if pca:
+        codes = torch.cat(codes).numpy()
+        spread = np.sqrt(np.average(codes**2, axis=0, weights=rows.weight))
+        module.spread[:] = torch.from_numpy(np.where(spread > 1e-6, spread, 1.0))
+    error, loss, of_mean = (
+        np.average(torch.cat(values).numpy(), weights=rows.weight)
+        for values in (errors, losses, means)
+    )
+    # 1 is the error of the mean, by the scale.
+    module.noise.fill_(max(error, _LEAST_FRACTION))
+    module.start_loss.fill_(max(abs(loss), _LEAST_FRACTION * abs(of_mean)))
