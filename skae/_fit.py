@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -37,6 +37,7 @@ from ._training.callbacks import (
     WeightAverage,
     is_gain,
     measure_error,
+    on_device,
 )
 from ._training.checkpoint import Checkpoint
 from ._training.distributed import DistributedNet, check_same, first_seed
@@ -215,7 +216,7 @@ class Fitted:
         return vars(self) | {
             "model": self.model.to_state(),
             "learner": None if self.learner is self.model else self.learner.to_state(),
-            "seen": self.seen.to_state(),
+            "seen": asdict(self.seen),
             "net": to_numpy(net_state(self.net)),
             "settings": vars(self.settings),
             "training": training_params(self.net),
@@ -422,7 +423,10 @@ def _fitting(
         check_same(settings, X, sample_weight, previous, target)
     with limit_threads(1):
         begun = _begin(X, sample_weight, settings, previous, one_pass, target)
-    net = (_net_of_a_pass if one_pass else _net_of_a_fit)(begun, settings, previous)
+    if one_pass:
+        net = _net_of_a_pass(begun, settings, previous)
+    else:
+        net = _net_of_a_fit(begun, settings, previous, fall_back=keep_codes)
     dict(net.callbacks_)["best_epoch"].started_ = started
     if _is_judged(begun.seen, settings, one_pass):
         # A chunk of a stream is unseen before it is trained on.
@@ -547,15 +551,9 @@ def _finish(begun, net, one_pass, keep_codes):
         model, n_best = start_again(model, seen), 0
     if keep_codes:
         with limit_threads(1):
-            if n_best > 0 and not one_pass:
-                corruption, corrupt = settings.corruption, None
-                if corruption is not None and corruption.denoises:
-                    noise = torch.Generator().manual_seed(0)
-                    corrupt = partial(corruption.corrupt, error=net.error_, generator=noise)
-                model.fall_back(rows, corrupt)
-            if model.module.fallback is not None:
-                known = copy.deepcopy(model.module.fallback)
-                net.module_.fallback = known.to(net.device).float()
+            if best.fallback_ is not None:
+                model.module.fallback, best.fallback_ = best.fallback_, None
+            net.module_.fallback = on_device(model.module.fallback, net)
             model.keep_codes(_some(rows))
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
             module = net.module_ if changed and model is learner else model.module
@@ -628,7 +626,7 @@ def _some(rows):
 # -- the training ----------------------------------------------------------------------------------
 
 
-def _net_of_a_fit(begun, settings, previous):
+def _net_of_a_fit(begun, settings, previous, fall_back):
     """Return the net that trains for all epochs."""
     rows, generator = begun.rows, begun.generator
     n_train, split = len(rows), None
@@ -641,7 +639,7 @@ def _net_of_a_fit(begun, settings, previous):
     batch_size = resolve_batch_size(settings.batch_size, max(n_train, 1))
     own = {
         "average": None if split is None else WeightAverage(),
-        "best_epoch": BestEpoch(),
+        "best_epoch": BestEpoch(fall_back=fall_back),
         "learning_rate": LearningRate(None if _has_scheduler(settings) else settings.schedule),
         "noise_level": None if settings.corruption is None else NoiseLevel(),
         "progress": None if settings.penalty is None else Progress(),

@@ -248,8 +248,8 @@ class AutoencoderTransformer(
     An error in ``fit`` or ``partial_fit`` leaves the estimator as it was before the call. Ctrl-C
     ends the training, with the best epoch kept.
 
-    A row that loses more on PCA's reconstruction than any training row is reconstructed as by PCA,
-    and so is one beyond the range of the training rows that loses on PCA at all. The last component
+    A row that loses more on PCA than any row that the net was trained on is reconstructed as by
+    PCA, and so is one beyond the range of these rows that loses on PCA at all. The last component
     of its code is then outside the range of theirs. ``partial_fit`` does without this.
 
     References

@@ -84,6 +84,7 @@ def test_some_rooms_use_no_private_ones(name):
 LONG = {
     "_detector.py": 835,
     "_fit.py": 750,
+    "_training/callbacks.py": 410,
     "_training/fast.py": 410,
     "_training/net.py": 530,
     "_transformer.py": 850,
@@ -101,9 +102,9 @@ def test_files_are_short(path):
 
 # What a newcomer has to follow, and the largest number of files that it may run through.
 CALLS = {
-    "transformer.fit(X)": 19,
+    "transformer.fit(X)": 18,
     "transformer.transform(X)": 7,
-    "detector.fit(X)": 25,
+    "detector.fit(X)": 24,
 }
 
 

@@ -245,7 +245,10 @@ class Autoencoder:
         """Keep what `components`, samples and likelihoods need of standardized training rows."""
         with torch.no_grad():
             x = self.module.complete(x)
-            self.codes = self.module.encode(x).numpy()
+            codes, fallback = self.module.encode(x), self.module.fallback
+            # Those of PCA lie far away, and say nothing of the net.
+            own = codes if fallback is None else codes[~fallback.is_away(codes)]
+            self.codes = own.numpy()
             bound = self.penalty is not None and self.penalty.bound
             if bound and isinstance(self.loss, Likelihood):
                 batch = EncodedBatch.of(x, self.module, torch.Generator().manual_seed(0))

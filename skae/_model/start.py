@@ -1,7 +1,7 @@
 """PCA: its loadings, the autoencoder that starts as it, and the variances that are explained."""
 
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -55,10 +55,6 @@ class Seen:
         if singular is not None:
             singular = np.sqrt(repeats(rows, n_rows)) * singular
         return cls(counted(rows, n_rows), components, singular)
-
-    def to_state(self):
-        """Return the state as NumPy arrays and plain Python."""
-        return asdict(self)
 
 
 def counted(rows, n_rows):
@@ -296,6 +292,7 @@ class Variances:
             with torch.inference_mode():
                 z = module.encode(module.complete(x))
                 residual = module.reconstruction(module.decode(z)).sub_(x)
+                z = z if module.fallback is None else module.fallback.in_place(z)
                 z = torch.cat([torch.ones_like(z[:, :1]), z], 1).double()
                 codes = codes + (z.T * weight) @ z
                 found = [weight @ v.nan_to_num() for v in (x, x.square(), residual.square_())]

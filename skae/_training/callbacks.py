@@ -5,8 +5,10 @@ epoch, to the beginning of the next epoch: a loss, a checkpoint and a score are 
 weights, those that may be kept.
 """
 
+import copy
 import math
 import time
+from functools import partial
 
 import torch
 from scipy import stats
@@ -226,6 +228,8 @@ class BestEpoch(Stored, Callback):
     ----------
     start : dict or None
         The start's row of the history, where another call of ``partial_fit`` has measured it.
+    fall_back : bool
+        Whether the net is to be PCA for rows that it has not learnt.
 
     Attributes
     ----------
@@ -235,16 +239,20 @@ class BestEpoch(Stored, Callback):
         The start's row of the history.
     best_ : int
         The epoch whose weights the module has at the end; 0 is the start.
+    fallback_ : PCAFallback or None
+        That of a net that is kept, from the rows that it was trained on: rows held out judge both.
     """
 
     started_ = 0.0
 
-    def __init__(self, start=None):
+    def __init__(self, start=None, fall_back=False):
         self.start = start
+        self.fall_back = fall_back
 
     def initialize(self):
         self.start_ = self.start
-        self.start_state_ = self.best_state_ = self.valid_ = self.kept_ = None
+        self.start_state_ = self.best_state_ = self.kept_ = None
+        self.train_ = self.valid_ = self.fallback_ = None
         self.best_ = 0
         return self
 
@@ -267,7 +275,7 @@ class BestEpoch(Stored, Callback):
         self.start_ = start | {"duration": time.perf_counter() - self.started_}
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        self.valid_ = dataset_valid
+        self.train_, self.valid_ = dataset_train, dataset_valid
         if self.start_ is None:
             self.measure_start(net, dataset_train, dataset_valid)
             # the start has a duration of its own
@@ -291,18 +299,43 @@ class BestEpoch(Stored, Callback):
 
     def on_train_end(self, net, **kwargs):
         # The net stays with the estimator, which must not hold X.
-        valid, self.valid_ = self.valid_, None
+        train, valid = self.train_, self.valid_
+        self.train_ = self.valid_ = None
         if self.start_state_ is not None:
-            self._choose(net, valid)
+            self._choose(net, train, valid)
+        elif self.best_:
+            self._let_fall_back(net, train)
+        net.module_.fallback = None
         self.kept_ = net.history, self.best_state_ if self.best_ else self.start_state_
 
-    def _choose(self, net, valid):
+    def _choose(self, net, train, valid):
         if self.best_state_ is not None:
+            start, of_start = self.start_losses_, net.model.module.fallback
+            if of_start is not None:
+                net.module_.load_state_dict(self.start_state_)
+                start = self._losses(net, valid, of_start)
             net.module_.load_state_dict(self.best_state_)
-            if is_gain(self.start_losses_, net.evaluate(valid, held_out=True)[0]):
+            self._let_fall_back(net, train)
+            if is_gain(start, self._losses(net, valid, self.fallback_)):
                 return
-        self.best_ = 0
+        self.best_, self.fallback_ = 0, None
         net.module_.load_state_dict(self.start_state_)
+
+    def _let_fall_back(self, net, train):
+        """Make the fallback of a trained net for rows unlike those that it was trained on."""
+        if self.fall_back:
+            corruption, corrupt = net.settings.corruption, None
+            if corruption is not None and corruption.denoises:
+                noise = torch.Generator().manual_seed(0)
+                corrupt = partial(corruption.corrupt, error=net.error_, generator=noise)
+            model = net.model.with_module(net.module_)
+            model.fall_back(train, corrupt)
+            self.fallback_ = model.module.fallback
+
+    def _losses(self, net, rows, fallback):
+        """Return the losses of held-out rows as they will be, with the fallback."""
+        net.module_.fallback = on_device(fallback, net)
+        return net.evaluate(rows, held_out=True)[0]
 
     def restore(self, net):
         """Undo what callbacks have loaded at the end: which epoch is kept is decided here."""
@@ -313,7 +346,7 @@ class BestEpoch(Stored, Callback):
         self.start_state_ = self.best_state_ = self.kept_ = None
 
     def __getstate__(self):
-        return super().__getstate__() | {"valid_": None}
+        return super().__getstate__() | {"train_": None, "valid_": None, "fallback_": None}
 
 
 class Patience(Stored, EarlyStopping):
@@ -362,6 +395,11 @@ def _is_lower(values, others):
     error = fall.std().item() / math.sqrt(n_rows)
     level = _LEVEL * min(1.0, n_rows / _MANY_ROWS)
     return fall.mean().item() > stats.t.ppf(1 - level, n_rows - 1) * error
+
+
+def on_device(fallback, net):
+    """Return a copy of a fallback, or None, for the module of a net."""
+    return None if fallback is None else copy.deepcopy(fallback).to(net.device).float()
 
 
 def _copy_state(module):

@@ -19,7 +19,7 @@ from .reports import logger
 # A file is written after an epoch once this many times the time that the last writing took is over.
 _RARELY = 20
 # What callbacks hold that belongs to one process, or is made anew when a training begins.
-_PASSING = {"valid_", "current_", "bar_", "scheduler_", "epoch_", "fitted_now_"}
+_PASSING = {"train_", "valid_", "current_", "bar_", "scheduler_", "epoch_", "fitted_now_"}
 # Parameters that change nothing of what is learnt.
 _WITHOUT_EFFECT = {"checkpoint", "verbose", "n_jobs"}
 

@@ -115,7 +115,8 @@ class PCAFallback(nn.Module):
     low, high : Tensor of shape (n_features,)
         The bounds of the training rows, standardized.
     slack : Tensor of shape ()
-        The most by which the loss of a training row exceeds that of PCA.
+        The most by which the loss of a training row exceeds that of PCA. Training rows are those
+        that the net was trained on: rows held out judge it together with its fallback.
     largest : Tensor of shape ()
         The largest absolute value of the last component of a training row's code.
     """
@@ -174,6 +175,10 @@ class PCAFallback(nn.Module):
     def back(self, code):
         """Return PCA's codes, given what `away` returns."""
         return self._moved(code, -_AWAY * self.largest)
+
+    def in_place(self, code):
+        """Return codes of which PCA's are where PCA has them."""
+        return torch.where(self.is_away(code)[:, None], self.back(code), code)
 
     def _moved(self, code, distance):
         last = code[:, -1:]
