@@ -159,7 +159,9 @@ _SEEN = ("digits", "breast_cancer", "wine", "iris", "diabetes")
 TABLES |= {
     name: Table(_real(name), "real", name in _SEEN, dataset.images)
     for name, dataset in DATASETS.items()
-    if name not in ("swiss_roll", "s_curve") and not name.startswith("fashion")
+    if dataset.chosen_on
+    and name not in ("swiss_roll", "s_curve")
+    and not name.startswith("fashion")
 }
 
 

@@ -267,10 +267,10 @@ def deep_picture(rows):
 
 def draw(folder, results):
     """Write every picture."""
-    names = ("reconstruction", "never_worse", "anomaly", "calibration", "speed", "memory", "deep")
+    names = ("fresh", "never_worse", "anomaly", "calibration", "speed", "memory", "deep")
     rows = {name: load_results(results / name) for name in names}
     pictures = {
-        "error": error_picture(rows["reconstruction"][0]),
+        "error": error_picture(rows["fresh"][0]),
         "never_worse": never_worse_picture(rows["never_worse"][0]),
         "detection": detection_picture(rows["anomaly"][1]["summary"]),
         "false_alarms": false_alarms_picture(rows["calibration"][0]),

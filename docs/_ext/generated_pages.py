@@ -100,8 +100,8 @@ def number(value, form="{:.3f}"):
     return "" if value is None else form.format(value)
 
 
-def benchmark_tables(folder, results):
-    """Write the tables of the reconstruction benchmark."""
+def benchmark_tables(folder, results, prefix="benchmark"):
+    """Write the tables of the reconstruction benchmark, the names of whose files have a prefix."""
     rows, about = load_results(results)
     summary, ratios = about["summary"], mean_ratios(rows)
     peers = list(summary)
@@ -114,7 +114,7 @@ def benchmark_tables(folder, results):
         "",
         results_line(about),
     ]
-    (folder / "benchmark_summary.inc").write_text("\n".join(text))
+    (folder / f"{prefix}_summary.inc").write_text("\n".join(text))
 
     header = [
         "Method",
@@ -139,7 +139,7 @@ def benchmark_tables(folder, results):
         ]
         for peer, e in summary.items()
     ]
-    (folder / "benchmark_peers.inc").write_text(list_table(header, body))
+    (folder / f"{prefix}_peers.inc").write_text(list_table(header, body))
 
     header = [
         "Method",
@@ -163,7 +163,7 @@ def benchmark_tables(folder, results):
         for peer, e in summary.items()
         if e.get("reached_0.9")
     ]
-    (folder / "benchmark_time.inc").write_text(list_table(header, body))
+    (folder / f"{prefix}_time.inc").write_text(list_table(header, body))
 
     sizes = {row["set"]: (row["n_rows"], row["n_features"]) for row in rows}
     seconds = defaultdict(list)
@@ -183,7 +183,7 @@ def benchmark_tables(folder, results):
         time = number(float(np.median(seconds[name, k])), "{:.1f}")
         body.append([name, f"{n_rows} x {n_features}", str(k), *cells, time])
     header = ["Set", "Rows x features", "k", *others, "skae, seconds"]
-    (folder / "benchmark_pairs.inc").write_text(list_table(header, body))
+    (folder / f"{prefix}_pairs.inc").write_text(list_table(header, body))
 
     losses = []
     for pair in ratios[OURS]:
@@ -196,7 +196,7 @@ def benchmark_tables(folder, results):
     text = (
         list_table(["Set", "k", "skae", "Beaten by", "Its ratio"], losses) if losses else "None.\n"
     )
-    (folder / "benchmark_losses.inc").write_text(text)
+    (folder / f"{prefix}_losses.inc").write_text(text)
 
     by_set = defaultdict(list)
     for (name, _), ratio in ratios[OURS].items():
@@ -204,10 +204,10 @@ def benchmark_tables(folder, results):
     body = [
         [n, f"{sizes[n][0]} x {sizes[n][1]}", number(geometric_mean(v))] for n, v in by_set.items()
     ]
-    (folder / "benchmark_sets.inc").write_text(
+    (folder / f"{prefix}_sets.inc").write_text(
         list_table(["Set", "Rows x features", "Geometric mean ratio"], body)
     )
-    (folder / "benchmark_left_out.inc").write_text(left_out_table(about))
+    (folder / f"{prefix}_left_out.inc").write_text(left_out_table(about))
 
 
 def results_line(about):
@@ -445,6 +445,7 @@ def write_pages(app):
     strategy_tables(folder)
     results = source.parent / "benchmarks" / "results"
     benchmark_tables(folder, results / "reconstruction")
+    benchmark_tables(folder, results / "fresh", "fresh")
     anomaly_tables(folder, results / "anomaly")
     calibration_tables(folder, results / "calibration")
     probability_tables(folder, results / "probability")
