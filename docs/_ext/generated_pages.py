@@ -106,10 +106,12 @@ def benchmark_tables(folder, results, prefix="benchmark"):
     summary, ratios = about["summary"], mean_ratios(rows)
     peers = list(summary)
     ours = summary[OURS]
+    n_splits = len({row["seed"] for row in rows})
+    splits = "one split" if n_splits == 1 else f"the mean of {n_splits} splits"
     text = [
         f"Over {ours['pairs']} pairs of set and code width the default's held-out error is "
-        f"**{ours['geometric_mean']:.3f}** times PCA's (geometric mean of the pairs, each the mean "
-        f"of three splits). The worst pair is {ours['worst_ratio']:.3f} ({ours['worst_set']}, "
+        f"**{ours['geometric_mean']:.3f}** times PCA's (geometric mean of the pairs, each "
+        f"{splits}). The worst pair is {ours['worst_ratio']:.3f} ({ours['worst_set']}, "
         f"{ours['worst_k']} components); {ours['pairs_above_1.01']} of them are above 1.01.",
         "",
         results_line(about),

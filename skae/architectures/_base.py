@@ -266,14 +266,20 @@ class AutoencoderModule(nn.Module):
 
     def _chosen(self, x):
         """Return codes of standardized rows and their predictors: PCA's where the net is worse."""
-        known, (code, eta) = self.fallback, self.alone(x)
-        of_pca = x @ known.loadings.t()
-        eta_of_pca = self.pca(of_pca, known.loadings)
-        worse = known.is_worse(x, code, *self.losses(x, eta, eta_of_pca))
+        worse, code, eta, eta_of_pca = self._compared(x)
         if not is_tracing() and not worse.any():
             return code, eta
-        worse = worse[:, None]
-        return torch.where(worse, known.away(of_pca), code), torch.where(worse, eta_of_pca, eta)
+        worse, away = worse[:, None], self.fallback.away(x @ self.fallback.loadings.t())
+        return torch.where(worse, away, code), torch.where(worse, eta_of_pca, eta)
+
+    def _compared(self, x):
+        """Return for which rows the net is worse, its codes and predictors, and PCA's."""
+        (code, eta), eta_of_pca = self.alone(x), self._of_pca(x)
+        worse = self.fallback.is_worse(x, code, *self.losses(x, eta, eta_of_pca))
+        return worse, code, eta, eta_of_pca
+
+    def _of_pca(self, x):
+        return self.pca(x @ self.fallback.loadings.t(), self.fallback.loadings)
 
     def pca(self, code, loadings):
         """Return the predictor that codes have with PCA's loadings."""
@@ -314,11 +320,21 @@ class AutoencoderModule(nn.Module):
         self.eval()
         gaps = missing.any(1)
         known, missing = take_rows(x, gaps), take_rows(missing, gaps)
-        seen = torch.where(missing, 0, known)
-        for _ in range(COMPLETIONS):
-            seen = torch.where(missing, self.reconstruction(self(seen)), known)
+        seen = self._completed(known, missing, lambda rows: self.alone(rows)[1])
+        if self.fallback is not None:
+            worse = self._compared(seen)[0]
+            if is_tracing() or worse.any():
+                # From what the net makes of such a row, PCA would not find its own completion.
+                of_pca = self._completed(known, missing, self._of_pca)
+                seen = torch.where(worse[:, None], of_pca, seen)
         self.train(training)
         return put_rows(x, gaps, seen)
+
+    def _completed(self, known, missing, predictor):
+        seen = torch.where(missing, 0, known)
+        for _ in range(COMPLETIONS):
+            seen = torch.where(missing, self.reconstruction(predictor(seen)), known)
+        return seen
 
     def own_parameters(self):
         """Return the parameters that the loss trains: all but the critic's."""
