@@ -61,7 +61,7 @@ def error_picture(rows):
     ratios = mean_ratios(rows)
     markers = {OURS: "o", "skae (random start)": "D", "MLPRegressor": "s", "PyOD AutoEncoder": "^"}
     colors = {OURS: SKAE, "skae (random start)": "#7a4b9b", "MLPRegressor": OTHER}
-    means = {}
+    means, markers = {}, {peer: mark for peer, mark in markers.items() if peer in ratios}
     for peer in markers:
         by_set = defaultdict(list)
         for (name, _), ratio in ratios[peer].items():
