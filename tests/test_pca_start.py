@@ -302,9 +302,11 @@ def test_a_row_that_loses_on_pca_is_reconstructed_as_by_pca(loss, errors, dtype)
     # a code is enough to tell whose it is
     assert_allclose(model.inverse_transform(codes), rebuilt, rtol=1e-4, atol=1e-4)
     assert_allclose(codes[changed, 0], start.transform(odd)[changed, 0], rtol=1e-4, atol=1e-4)
+    # of the training rows, only a few that were held out are PCA's
     known = model.transform(train)
-    assert_allclose(known, net.transform(train), atol=1e-6)
-    assert np.abs(codes[changed, -1]).min() > np.abs(known[:, -1]).max()
+    same = np.isclose(known, net.transform(train), atol=1e-6).all(1)
+    assert same.sum() >= len(train) - 5
+    assert np.abs(codes[changed, -1]).min() > np.abs(known[same, -1]).max()
     # a row beyond all training rows in a feature loses nothing, or next to nothing
     beyond = (odd > train.max(0) * 1.1).any(1)
     assert beyond.sum() > 10
