@@ -84,8 +84,6 @@ def test_some_rooms_use_no_private_ones(name):
 LONG = {
     "_detector.py": 835,
     "_fit.py": 750,
-    "_training/callbacks.py": 410,
-    "architectures/_base.py": 410,
     "_training/fast.py": 410,
     "_training/net.py": 530,
     "_transformer.py": 850,

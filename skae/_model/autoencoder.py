@@ -226,20 +226,19 @@ class Autoencoder:
     # -- what is known of the training rows ------------------------------------------------------
 
     @torch.no_grad()
-    def fall_back(self, rows, corrupt=None):
-        """Let the net be PCA for the rows that it has not learnt, if it started as PCA.
+    def fall_back(self, rows, corruption, error):
+        """Let the net be PCA for rows unlike those that it was trained on, if it started as PCA.
 
-        A net that denoises has seen what `corrupt` makes of its training rows as well.
+        A net that denoises has seen what the corruption, by its error, makes of these rows as well.
         """
+        self.module.fallback = None
         if self.loadings is None:
             return
-        complete = self.module.complete
-        # Which rows are PCA's tells on how missing entries are completed, and the other way round.
-        for _ in range(2 if rows.missing else 1):
-            blocks = (complete(as_double(rows.array(part))) for part in rows.blocks())
-            if corrupt is not None:
-                blocks = (seen for x in blocks for seen in (x, corrupt(x)))
-            self.module.fallback = PCAFallback.of(self.module, self.loadings, blocks)
+        blocks = (self.module.complete(as_double(rows.array(part))) for part in rows.blocks())
+        if corruption is not None and corruption.denoises:
+            corrupt, noise = corruption.corrupt, torch.Generator().manual_seed(0)
+            blocks = (seen for x in blocks for seen in (x, corrupt(x, error, noise)))
+        self.module.fallback = PCAFallback.of(self.module, self.loadings, blocks)
 
     def keep_codes(self, x):
         """Keep what `components`, samples and likelihoods need of standardized training rows."""

@@ -8,7 +8,6 @@ weights, those that may be kept.
 import copy
 import math
 import time
-from functools import partial
 
 import torch
 from scipy import stats
@@ -322,14 +321,9 @@ class BestEpoch(Stored, Callback):
         net.module_.load_state_dict(self.start_state_)
 
     def _let_fall_back(self, net, train):
-        """Make the fallback of a trained net for rows unlike those that it was trained on."""
         if self.fall_back:
-            corruption, corrupt = net.settings.corruption, None
-            if corruption is not None and corruption.denoises:
-                noise = torch.Generator().manual_seed(0)
-                corrupt = partial(corruption.corrupt, error=net.error_, generator=noise)
             model = net.model.with_module(net.module_)
-            model.fall_back(train, corrupt)
+            model.fall_back(train, net.settings.corruption, net.error_)
             self.fallback_ = model.module.fallback
 
     def _losses(self, net, rows, fallback):

@@ -115,8 +115,7 @@ class PCAFallback(nn.Module):
     low, high : Tensor of shape (n_features,)
         The bounds of the training rows, standardized.
     slack : Tensor of shape ()
-        The most by which the loss of a training row exceeds that of PCA. Training rows are those
-        that the net was trained on: rows held out judge it together with its fallback.
+        The most by which the loss of a row that the net was trained on exceeds that of PCA.
     largest : Tensor of shape ()
         The largest absolute value of the last component of a training row's code.
     """
@@ -130,10 +129,7 @@ class PCAFallback(nn.Module):
 
     @classmethod
     def of(cls, module, loadings, blocks):
-        """Return the fallback beside a net, given its training rows some at a time.
-
-        They are standardized, completed and in float64. The slack of an earlier fallback stays.
-        """
+        """Return the fallback beside a net, given blocks of its rows, completed and in float64."""
         low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
         slack, loss_size, code_size, largest = torch.zeros(4, dtype=loadings.dtype)
         for x in blocks:
@@ -146,8 +142,6 @@ class PCAFallback(nn.Module):
             code_size = torch.maximum(code_size, code.abs().amax())
             largest = torch.maximum(largest, code[:, -1].abs().amax())
         slack = _MARGIN * slack + _ROUNDING * loss_size
-        if module.fallback is not None:
-            slack = torch.maximum(slack, module.fallback.slack)
         # A component that all rows have alike has a size all the same.
         largest = torch.maximum(largest, _LEAST_SIZE * code_size).clamp(min=_ROUNDING)
         return cls(loadings, _MARGIN * low, _MARGIN * high, slack, largest)
@@ -266,20 +260,21 @@ class AutoencoderModule(nn.Module):
 
     def _chosen(self, x):
         """Return codes of standardized rows and their predictors: PCA's where the net is worse."""
-        worse, code, eta, eta_of_pca = self._compared(x)
+        worse, (code, eta), (of_pca, eta_of_pca) = self._compared(x)
         if not is_tracing() and not worse.any():
             return code, eta
-        worse, away = worse[:, None], self.fallback.away(x @ self.fallback.loadings.t())
+        worse, away = worse[:, None], self.fallback.away(of_pca)
         return torch.where(worse, away, code), torch.where(worse, eta_of_pca, eta)
 
     def _compared(self, x):
-        """Return for which rows the net is worse, its codes and predictors, and PCA's."""
-        (code, eta), eta_of_pca = self.alone(x), self._of_pca(x)
-        worse = self.fallback.is_worse(x, code, *self.losses(x, eta, eta_of_pca))
-        return worse, code, eta, eta_of_pca
+        """Return for which rows the net is worse, and what `alone` and `_of_pca` return."""
+        own, of_pca = self.alone(x), self._of_pca(x)
+        worse = self.fallback.is_worse(x, own[0], *self.losses(x, own[1], of_pca[1]))
+        return worse, own, of_pca
 
     def _of_pca(self, x):
-        return self.pca(x @ self.fallback.loadings.t(), self.fallback.loadings)
+        code = x @ self.fallback.loadings.t()
+        return code, self.pca(code, self.fallback.loadings)
 
     def pca(self, code, loadings):
         """Return the predictor that codes have with PCA's loadings."""
@@ -320,7 +315,7 @@ class AutoencoderModule(nn.Module):
         self.eval()
         gaps = missing.any(1)
         known, missing = take_rows(x, gaps), take_rows(missing, gaps)
-        seen = self._completed(known, missing, lambda rows: self.alone(rows)[1])
+        seen = self._completed(known, missing, self.alone)
         if self.fallback is not None:
             worse = self._compared(seen)[0]
             if is_tracing() or worse.any():
@@ -330,10 +325,10 @@ class AutoencoderModule(nn.Module):
         self.train(training)
         return put_rows(x, gaps, seen)
 
-    def _completed(self, known, missing, predictor):
+    def _completed(self, known, missing, predict):
         seen = torch.where(missing, 0, known)
         for _ in range(COMPLETIONS):
-            seen = torch.where(missing, self.reconstruction(predictor(seen)), known)
+            seen = torch.where(missing, self.reconstruction(predict(seen)[1]), known)
         return seen
 
     def own_parameters(self):
