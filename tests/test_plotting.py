@@ -86,6 +86,9 @@ def test_codes_far_from_the_others_are_at_the_edge_and_counted():
     assert "1 point lies further out" in display.ax_.get_xlabel()
     far[8] = -1000.0
     assert "2 points lie further out" in CodeDisplay(far).plot().ax_.get_xlabel()
+    # as many as the rows that are PCA's may be
+    far[:10, 1] = np.where(np.arange(10) % 2, 25.0, -25.0)
+    assert np.ptp(CodeDisplay(far).plot().ax_.get_ylim()) < 15
     for all_drawn in (codes, np.vstack([np.zeros((400, 2)), [[5.0, 5.0]]]), codes[:5] ** 9):
         display = CodeDisplay(all_drawn).plot()
         assert not display.outside_.any()

@@ -22,7 +22,7 @@ from ._base import (
 class CodeDisplay:
     """The first two components of the codes of some rows.
 
-    Points far from 99 % of the others are drawn at the edge under a cross, because the others could
+    Points far from 95 % of the others are drawn at the edge under a cross, because the others could
     not be told apart beside them.
 
     Parameters
@@ -130,7 +130,7 @@ class CodeDisplay:
 
 def _drawn(values):
     """Return where values are drawn, and which of them lie further out."""
-    low, high = np.quantile(values, [0.005, 0.995])
+    low, high = np.quantile(values, [0.025, 0.975])
     margin = (high - low) / 2
     if margin == 0:
         return values, np.zeros(len(values), dtype=bool)
