@@ -22,7 +22,7 @@ from ._base import (
 class CodeDisplay:
     """The first two components of the codes of some rows.
 
-    Points far from 95 % of the others are drawn at the edge under a cross, because the others could
+    Points far from 90 % of the others are drawn at the edge under a cross, because the others could
     not be told apart beside them.
 
     Parameters
@@ -130,8 +130,8 @@ class CodeDisplay:
 
 def _drawn(values):
     """Return where values are drawn, and which of them lie further out."""
-    low, high = np.quantile(values, [0.025, 0.975])
-    margin = (high - low) / 2
+    low, high = np.quantile(values, [0.05, 0.95])
+    margin = high - low
     if margin == 0:
         return values, np.zeros(len(values), dtype=bool)
     drawn = np.clip(values, low - margin, high + margin)
