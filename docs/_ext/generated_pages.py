@@ -249,10 +249,23 @@ def left_out_table(about):
     return list_table(["Set", "Peer", "Why"], left) if left else "Nothing.\n"
 
 
-def anomaly_tables(folder, results):
-    """Write the tables and the pictures of the detectors' benchmark."""
-    rows, about = load_results(results)
-    (folder / "anomaly_summary.inc").write_text(results_line(about))
+_DETECTION = {
+    "sets": ("Sets", "{:d}"),
+    "roc_auc": ("AUROC", "{:.3f}"),
+    "not_chosen_on": ("on halves not chosen on", "{:.3f}"),
+    "chosen_on": ("on halves chosen on", "{:.3f}"),
+    "times_chosen": ("times chosen", "{:d}"),
+    "average_precision": ("AP", "{:.3f}"),
+    "mean_rank": ("mean rank", "{:.2f}"),
+    "mean_fit_seconds": ("mean fit, seconds", "{:.2f}"),
+    "mean_seconds_over_isolation_forest": ("over IsolationForest's", "{:.1f}"),
+}
+
+
+def anomaly_tables(folder, results, name):
+    """Write the tables and the pictures of a benchmark of detectors."""
+    rows, about = load_results(results / name)
+    (folder / f"{name}_summary.inc").write_text(results_line(about))
     summary = about["summary"]
     settings = list(dict.fromkeys(row["setting"] for row in rows))
     for setting in settings:
@@ -260,35 +273,31 @@ def anomaly_tables(folder, results):
         values = mean_by_peer_and_set(own, "roc_auc")
         peers = sorted(values, key=lambda peer: -summary[f"{peer} ({setting})"]["roc_auc"])
         figure = critical_difference_diagram(values)
-        figure.savefig(folder / f"anomaly_{setting}.svg", bbox_inches="tight")
-        body = []
-        for peer in [*peers, "the choice"]:
-            e = summary.get(f"{peer} ({setting})", {})
-            formats = {"sets": "{:d}", "times_chosen": "{:d}", "mean_rank": "{:.2f}"}
-            formats |= {
-                "mean_fit_seconds": "{:.2f}",
-                "mean_seconds_over_isolation_forest": "{:.1f}",
-            }
-            keys = (
-                *("sets", "roc_auc", "not_chosen_on", "chosen_on", "times_chosen"),
-                *("average_precision", "mean_rank", "mean_fit_seconds"),
-                "mean_seconds_over_isolation_forest",
-            )
-            cells = (number(e.get(key), formats.get(key, "{:.3f}")) for key in keys)
-            body.append([peer, *cells])
-        header = ["Method", "Sets", "AUROC", "on halves not chosen on", "on halves chosen on"]
-        header += ["times chosen", "AP", "mean rank", "mean fit, seconds", "over IsolationForest's"]
-        (folder / f"anomaly_peers_{setting}.inc").write_text(list_table(header, body))
+        figure.savefig(folder / f"{name}_{setting}.svg", bbox_inches="tight")
+        listed = {peer: summary.get(f"{peer} ({setting})") for peer in [*peers, "the choice"]}
+        listed = {peer: entry for peer, entry in listed.items() if entry is not None}
+        # Nothing was chosen on some benchmarks' sets.
+        columns = {
+            key: column
+            for key, column in _DETECTION.items()
+            if any(key in e for e in listed.values())
+        }
+        body = [
+            [peer, *(number(entry.get(key), form) for key, (_, form) in columns.items())]
+            for peer, entry in listed.items()
+        ]
+        header = ["Method", *(title for title, _ in columns.values())]
+        (folder / f"{name}_peers_{setting}.inc").write_text(list_table(header, body))
         about_set = {row["set"]: row for row in own}
         body = []
-        for name, row in about_set.items():
-            means = [values[peer].get(name, np.nan) for peer in peers]
+        for data, row in about_set.items():
+            means = [values[peer].get(data, np.nan) for peer in peers]
             cells = [f"**{m:.3f}**" if m == np.nanmax(means) else f"{m:.3f}" for m in means]
             shape = f"{row['n_rows']} x {row['n_features']}, {row['share_of_anomalies']:.1%}"
-            body.append([name, shape, *cells])
+            body.append([data, shape, *cells])
         header = ["Set", "Rows to fit x features, anomalies among those to judge", *peers]
-        (folder / f"anomaly_sets_{setting}.inc").write_text(list_table(header, body))
-    (folder / "anomaly_left_out.inc").write_text(left_out_table(about))
+        (folder / f"{name}_sets_{setting}.inc").write_text(list_table(header, body))
+    (folder / f"{name}_left_out.inc").write_text(left_out_table(about))
 
 
 def critical_difference_diagram(values):
@@ -448,7 +457,8 @@ def write_pages(app):
     results = source.parent / "benchmarks" / "results"
     benchmark_tables(folder, results / "reconstruction")
     benchmark_tables(folder, results / "fresh", "fresh")
-    anomaly_tables(folder, results / "anomaly")
+    anomaly_tables(folder, results, "anomaly")
+    anomaly_tables(folder, results, "wide")
     calibration_tables(folder, results / "calibration")
     probability_tables(folder, results / "probability")
     never_worse_tables(folder, results / "never_worse")
