@@ -13,7 +13,7 @@ _LEAST_VARIANCE = 1e-6
 _RANGE = 8.0
 # Indicators of a category sum to one, up to rounding, unless its value is unknown.
 _ROUNDING = 1e-3
-# So many columns of a row are compared with each other. With more no more right ones are named.
+# So many columns of a row are compared in pairs. With more no more of the right ones are named.
 _SUSPECTS = 5
 
 
@@ -24,6 +24,12 @@ class OddCell(Scoring):
     as likely as another and numbers are within four standard deviations, and how likely it is given
     the row's other columns: the net says the probabilities of categories, and numbers are normal
     around what it expects. The ratios of all columns are added up.
+
+    A wrong value also makes those columns odd that the net reconstructs from it. Which column of a
+    row is to blame is therefore asked with two of them hidden at once: by Bayes' rule, one of two
+    is the wrong one with odds of the quotient of their ratios given the rest of the row. The column
+    with the largest ratio is compared with the next one, the more suspect of the two with the third
+    one, and so on.
 
     Parameters
     ----------
