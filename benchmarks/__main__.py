@@ -22,7 +22,7 @@ def main(argv=None):
     parser.add_argument(
         "--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly and probability"
     )
-    parser.add_argument("--setting", choices=SETTINGS, help="of anomaly (default: both)")
+    parser.add_argument("--setting", choices=SETTINGS, help="of anomaly or wide (default: both)")
     parser.add_argument("--cases", nargs="+", choices=JOBS, help="of tables (default: all)")
     parser.add_argument("--images", metavar="DIR", help="folder of MNIST's files, for deep")
     parser.add_argument(
@@ -30,7 +30,7 @@ def main(argv=None):
         nargs="+",
         choices=[*DETECTORS, *CHOICES],
         metavar="PEER",
-        help="of anomaly or deep (default: all)",
+        help="of anomaly, wide or deep (default: all)",
     )
     parser.add_argument(
         "--out", help="result files without ending (default benchmarks/results/TASK)"
@@ -48,9 +48,9 @@ def main(argv=None):
         options["peers"] = args.peers
     if args.cases:
         options["cases"] = args.cases
-    known = {"anomaly": DETECTORS, "deep": CHOICES}.get(args.task, {})
-    if args.setting and args.task != "anomaly":
-        parser.error("--setting is an option of anomaly")
+    known = {"anomaly": DETECTORS, "wide": DETECTORS, "deep": CHOICES}.get(args.task, {})
+    if args.setting and args.task not in ("anomaly", "wide"):
+        parser.error("--setting is an option of anomaly and wide")
     if not known.keys() >= set(args.peers or ()):
         parser.error(f"--peers of {args.task} can be: {', '.join(known) or 'none'}")
     if args.cases and args.task != "tables":
