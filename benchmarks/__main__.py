@@ -9,6 +9,7 @@ from .deep import CHOICES
 from .detectors import DETECTORS
 from .labelled import SETTINGS, oddbench
 from .run import merge, run, table
+from .tables import JOBS
 from .tasks import TASKS
 
 
@@ -22,6 +23,7 @@ def main(argv=None):
         "--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly and probability"
     )
     parser.add_argument("--setting", choices=SETTINGS, help="of anomaly or wide (default: both)")
+    parser.add_argument("--cases", nargs="+", choices=JOBS, help="of tables (default: all)")
     parser.add_argument("--images", metavar="DIR", help="folder of MNIST's files, for deep")
     parser.add_argument(
         "--peers",
@@ -44,11 +46,15 @@ def main(argv=None):
         options["settings"] = [args.setting]
     if args.peers:
         options["peers"] = args.peers
+    if args.cases:
+        options["cases"] = args.cases
     known = {"anomaly": DETECTORS, "wide": DETECTORS, "deep": CHOICES}.get(args.task, {})
     if args.setting and args.task not in ("anomaly", "wide"):
         parser.error("--setting is an option of anomaly and wide")
     if not known.keys() >= set(args.peers or ()):
         parser.error(f"--peers of {args.task} can be: {', '.join(known) or 'none'}")
+    if args.cases and args.task != "tables":
+        parser.error("--cases is an option of tables")
     if args.images and args.task != "deep":
         parser.error("--images is an option of deep")
     if args.task not in ("anomaly", "probability") and args.oddbench:

@@ -213,8 +213,9 @@ TASKS = {
         "tells as many sampled rows from held-out ones, AUROC, five folds; .5 is best. planted: in "
         "a tenth of the held-out rows one cell is swapped for another category, or moved by four "
         "standard deviations; named is the fraction of these rows whose most negative "
-        "contribution is the cell's column, flagged that with a p-value of at most .05. One "
-        "thread. seconds: to fit, and to fill or to draw.",
+        "contribution is the cell's column, flagged that with a p-value of at most .05, and "
+        "named_flagged that of the named among the flagged ones. One thread. seconds: to fit, and "
+        "to fill or to draw.",
         tables,
         TABULAR,
         1,
@@ -225,6 +226,7 @@ TASKS = {
             "wrong_categories": "wrong",
             "auroc": "AUROC",
             "named": "named",
+            "named_flagged": "flagged",
             "seconds": "seconds",
         },
     ),

@@ -115,6 +115,24 @@ def test_rows_summary_and_page(tmp_path, monkeypatch, capsys):
     assert "of 1\n" in (tmp_path / "tables_losses.inc").read_text()
 
 
+def test_cases_are_measured_apart_and_joined(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tables, "AutoencoderTransformer", _short)
+    monkeypatch.setitem(SETS, "orders", Table(orders, False))
+    parts = [str(tmp_path / case) for case in ("planted", "rebuilt")]
+    for case, out in zip(("planted", "rebuilt"), parts, strict=True):
+        assert main(["tables", "--sets", "orders", "--cases", case, "--out", out]) == 0
+        assert {row["case"] for row in run.load_results(out)[0]} == {case}
+    assert main(["tables", "--merge", *parts, "--out", str(tmp_path / "all")]) == 0
+    rows, about = run.load_results(tmp_path / "all")
+    assert {row["case"] for row in rows} == {"planted", "rebuilt"}
+    planted = about["summary"]["not chosen on | planted | skae"]
+    # Rows that are flagged and whose column is named are no more than those whose column is.
+    assert 0 < planted["flagged"] * planted["named_flagged"] <= planted["named"] + 1e-12
+    with pytest.raises(SystemExit):
+        main(["speed", "--cases", "planted"])
+    assert "--cases is an option of tables" in capsys.readouterr().err
+
+
 def _short(**params):
     from skae import AutoencoderTransformer
 

@@ -464,7 +464,35 @@ def test_odd_cells_are_found_and_named(split, detector):
     assert auroc > roc_auc_score(odd, -forest.score_samples(encoder.transform(frame)))
     contributions = detector.explain(frame)
     assert_allclose(contributions.sum(axis=1), detector.score_samples(frame), atol=1e-9)
-    assert (contributions.idxmin(axis=1)[odd] == names).mean() > 0.7
+    # Without a comparison of the suspects it is .72: a wrong total makes what follows from it odd.
+    assert (contributions.idxmin(axis=1)[odd] == names).mean() > 0.8
+
+
+@pytest.mark.extended
+def test_of_columns_that_say_the_same_the_wrong_one_is_named():
+    """Each column tells the other two, so that a wrong one makes all three look odd."""
+
+    def zones(n_rows, seed):
+        rng = np.random.default_rng(seed)
+        longitude = rng.uniform(-180, 180, n_rows)
+        zone = np.round(longitude / 60).astype(int)
+        offset = 4.0 * zone + 0.1 * rng.normal(size=n_rows)
+        names = np.array(list("abcdefg"))[zone + 3]
+        return pd.DataFrame({"longitude": longitude, "offset": offset, "zone": names})
+
+    train, test = zones(400, 0), zones(180, 1)
+    detector = TableAnomalyDetector(random_state=0).fit(train)
+    odd = np.array(["longitude", "offset", "zone"])[np.arange(len(test)) % 3]
+    for row, name in enumerate(odd):
+        if name == "zone":
+            test.loc[row, name] = "g" if test.loc[row, name] in "abc" else "a"
+        else:
+            test.loc[row, name] += np.sign(-test.loc[row, name]) * 2 * train[name].std()
+    contributions = detector.explain(test)
+    assert_allclose(contributions.sum(axis=1), detector.score_samples(test), atol=1e-9)
+    named = pd.Series(contributions.idxmin(axis=1) == odd)
+    assert (named.groupby(odd).mean() > 0.5).all()
+    assert named.mean() > 0.8
 
 
 def test_details_tell_values_and_what_was_expected(split, detector):

@@ -13,6 +13,7 @@ METRICS = {
         ("auroc", "AUROC", False),
         ("flagged", "Flagged", False),
         ("named", "Column named", False),
+        ("named_flagged", "Of the flagged", False),
     ],
 }
 TITLES = {

@@ -261,15 +261,16 @@ def _distance(scoring, residuals):
 
 
 def _contributions(model, scoring, rows, baseline):
-    if scoring.hidden is not None:
-        residuals = _residuals(model, rows)
-        parts = np.zeros(rows.shape)
-        for group, own in zip(scoring.hidden, scoring.by_group(residuals).numpy().T, strict=True):
-            parts[:, group] = own[:, None] / len(group)
-        return torch.from_numpy(spread(_distance(scoring, residuals).numpy(), parts))
     x = _standardized(model, rows)
     missing = torch.isnan(x)
     x = model.module.complete(x)
+    if scoring.hidden is not None:
+        residuals = model.residuals(x, missing)
+        by_group = scoring.by_group(residuals, lambda groups: model.losses(x, missing, groups))
+        parts = np.zeros(rows.shape)
+        for group, own in zip(scoring.hidden, by_group.numpy().T, strict=True):
+            parts[:, group] = own[:, None] / len(group)
+        return torch.from_numpy(spread(_distance(scoring, residuals).numpy(), parts))
     baseline = model.module.complete(torch.from_numpy(baseline[None]))
 
     def distance(rows):

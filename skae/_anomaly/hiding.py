@@ -18,6 +18,9 @@ class Hiding:
         # for each group, which features are in it
         n_features = model.plan.n_features
         self.masks = [torch.from_numpy(np.isin(np.arange(n_features), own)) for own in groups]
+        # for each group, a column with the entries of the loss that it holds the whole of
+        held = torch.where(torch.stack(self.masks), 0.0, torch.nan).double()
+        self.entries = model.loss.observed(held).double().T
 
     def __getattr__(self, name):
         return getattr(self.model, name)
@@ -39,18 +42,26 @@ class Hiding:
 
         The loss of a group without an observed entry is NaN.
         """
-        module, loss = self.model.module, self.model.loss
+        module = self.model.module
         eta = self._outputs(x)
         residual = torch.where(missing, 0.0, x - module.reconstruction(eta))
-        target = module.target(x)
+        return Residuals(module.encode(x), residual, self._losses(eta, x, missing), x)
+
+    @torch.no_grad()
+    def losses(self, x, missing, groups):
+        """Return the losses of the groups where some are hidden at once, others for each row.
+
+        `groups` has their numbers, of shape (n, n_hidden). The losses are as those of `residuals`.
+        """
+        hidden = torch.stack(self.masks)[groups].any(1)
+        return self._losses(self.model.module(torch.where(hidden, 0.0, x)), x, missing)
+
+    def _losses(self, eta, x, missing):
+        loss, target = self.model.loss, self.model.module.target(x)
         entries = loss.per_entry(eta, target)
         observed = loss.observed(target.masked_fill(missing, torch.nan))
-        losses = []
-        for mask in self.masks:
-            # entries of the loss that the group holds the whole of
-            own = loss.observed(torch.where(mask, 0.0, torch.nan).to(x.dtype)[None]) & observed
-            losses.append(torch.where(own, entries, 0.0).sum(1) / own.sum(1))
-        return Residuals(module.encode(x), residual, torch.stack(losses, 1), x)
+        sums = torch.where(observed, entries, 0.0) @ self.entries
+        return sums / (observed.to(x.dtype) @ self.entries)
 
     @torch.no_grad()
     def reconstruct(self, X):

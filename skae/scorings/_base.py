@@ -84,13 +84,16 @@ class Scoring(Strategy):
         """
         raise NotImplementedError
 
-    def by_group(self, residuals):
+    def by_group(self, residuals, losses):
         """Return how unusual each hidden group of features is, for a scoring that hides groups.
 
         Parameters
         ----------
         residuals : Residuals
             Codes, residuals and losses of any rows, in float64.
+        losses : callable
+            Takes a tensor of shape (n, n_hidden), for each row the numbers of groups that are
+            hidden at once, and returns the losses of all groups then, of shape (n, n_groups).
 
         Returns
         -------

@@ -75,12 +75,17 @@ class TableAnomalyDetector(VersionedMixin, OutlierMixin, BaseEstimator):
     the probability of its value among all others, where any category is as likely as another and
     numbers are within four standard deviations, is divided by its probability given the other
     columns, and the logarithm of one plus the sum of these ratios is the score, with a minus.
-    `explain` gives each column its ratio's share of it.
+
+    `explain` divides the score among the columns. A wrong value also makes those columns odd that
+    are reconstructed from it, so the five columns with the largest ratios are compared in pairs of
+    which both are hidden: the largest with the second, the more suspect of them with the third, and
+    so on. The quotient of the two ratios says how much more likely it is that the one is wrong than
+    that the other is. The remaining columns get as much beside the first as their ratios say.
 
     The probabilities given the others are those of nets that reconstruct a column while it is
     hidden. Each net learns from half of the training rows, of which it sees four fifths of the
     cells, and has a code as wide as the table has encoded columns, as what it sees is masked. To
-    score a row takes as many passes as there are columns.
+    score a row takes as many passes as there are columns, and to explain it four more.
 
     Examples
     --------
