@@ -82,6 +82,8 @@ sphinx_gallery_conf = {
     "filename_pattern": "/plot_",
     "download_all_examples": False,
     "show_memory": False,
+    # that page would load scripts from elsewhere
+    "write_computation_times": False,
     "plot_gallery": True,
     "within_subsection_order": "gallery_order.quick_start_first",
 }
