@@ -81,7 +81,8 @@ missing = table["item"].isna().to_numpy()
 print(f"{(filled['item'] == item)[missing].mean():.0%} of the missing items are the true one")
 
 # %%
-# New rows that look like the table's.
+# New rows, drawn from the model. They follow the table's prices only roughly: those of different
+# items overlap.
 
 new = model.sample(600, random_state=0)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
