@@ -21,14 +21,14 @@ def main(argv=None):
     parser.add_argument(
         "--oddbench", metavar="DIR", help="folder of OddBench's files, for anomaly and probability"
     )
-    parser.add_argument("--setting", choices=SETTINGS, help="of anomaly (default: both)")
+    parser.add_argument("--setting", choices=SETTINGS, help="of anomaly or wide (default: both)")
     parser.add_argument("--images", metavar="DIR", help="folder of MNIST's files, for deep")
     parser.add_argument(
         "--peers",
         nargs="+",
         choices=[*DETECTORS, *CHOICES],
         metavar="PEER",
-        help="of anomaly or deep (default: all)",
+        help="of anomaly, wide or deep (default: all)",
     )
     parser.add_argument(
         "--out", help="result files without ending (default benchmarks/results/TASK)"
@@ -44,9 +44,9 @@ def main(argv=None):
         options["settings"] = [args.setting]
     if args.peers:
         options["peers"] = args.peers
-    known = {"anomaly": DETECTORS, "deep": CHOICES}.get(args.task, {})
-    if args.setting and args.task != "anomaly":
-        parser.error("--setting is an option of anomaly")
+    known = {"anomaly": DETECTORS, "wide": DETECTORS, "deep": CHOICES}.get(args.task, {})
+    if args.setting and args.task not in ("anomaly", "wide"):
+        parser.error("--setting is an option of anomaly and wide")
     if not known.keys() >= set(args.peers or ()):
         parser.error(f"--peers of {args.task} can be: {', '.join(known) or 'none'}")
     if args.images and args.task != "deep":

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from .datasets import Unavailable
 from .detectors import DETECTORS
 from .labelled import LABELLED, SETTINGS
+from .wide import WIDE
 
 # Those of a folder that a user names are added.
 SETS = dict(LABELLED)
@@ -33,13 +34,17 @@ def _installed(detectors, name, leave_out):
     return found
 
 
+def _set(name):
+    return WIDE[name] if name in WIDE else SETS[name]
+
+
 def _missing(name):
     """Return why a set is not there, or None."""
-    twin = SETS[name].twin
+    twin = _set(name).twin
     if twin is not None and _missing(twin) is None:
         return f"the same rows as {twin}"
     try:
-        SETS[name].load()
+        _set(name).load()
     except Unavailable as reason:
         return str(reason)
     return None
@@ -63,7 +68,7 @@ def _tables(names, detectors, leave_out):
     for name in names:
         why = _missing(name)
         if why is None:
-            yield name, SETS[name], _installed(detectors, name, leave_out)
+            yield name, _set(name), _installed(detectors, name, leave_out)
         else:
             leave_out(name, "every peer", why)
 

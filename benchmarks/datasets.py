@@ -16,16 +16,23 @@ from sklearn import datasets
 
 ADBENCH = "SKAE_ADBENCH"
 MLBENCH = "SKAE_MLBENCH"
+KERNLAB = "SKAE_KERNLAB"
+CARET = "SKAE_CARET"
 FASHION = "SKAE_FASHION_MNIST"
 FOLDERS = {
     ADBENCH: "adbench",
     MLBENCH: "/usr/lib/R/site-library/mlbench/data",
+    KERNLAB: "/usr/lib/R/site-library/kernlab/data",
+    CARET: "/usr/lib/R/site-library/caret/data",
     FASHION: "/usr/share/datasets/fashion-mnist",
 }
 HINTS = {
     ADBENCH: "download Classical/*.npz of github.com/Minqi824/ADBench and pass --adbench DIR",
-    MLBENCH: "apt-get download r-cran-mlbench, dpkg -x it to a folder, and set SKAE_MLBENCH to "
-    "its .../mlbench/data; pip install rdata",
+    **{
+        variable: f"apt-get download r-cran-{package}, dpkg -x it to a folder, and set {variable} "
+        f"to its .../{package}/data; pip install rdata"
+        for package, variable in (("mlbench", MLBENCH), ("kernlab", KERNLAB), ("caret", CARET))
+    },
     FASHION: "apt-get install dataset-fashion-mnist",
 }
 
@@ -98,9 +105,9 @@ def _manifold(name):
     DATASETS[name] = Dataset(load, "scikit-learn, 3000 rows, noise 0.05")
 
 
-def read_mlbench(file):
-    """Return a table of R's mlbench as a DataFrame."""
-    path = find_file(MLBENCH, f"{file}.rda")
+def read_r(variable, name):
+    """Return what is in a file of an R package's folder, by name: tables as DataFrames."""
+    path = find_file(variable, name)
     try:
         import rdata
     except ImportError:
@@ -108,7 +115,12 @@ def read_mlbench(file):
     with warnings.catch_warnings():
         # The files say nothing of their encoding; all they hold is ASCII.
         warnings.filterwarnings("ignore", "Unknown encoding", UserWarning)
-        (frame,) = rdata.read_rda(path).values()
+        return rdata.read_rda(path)
+
+
+def read_mlbench(file):
+    """Return a table of R's mlbench as a DataFrame."""
+    (frame,) = read_r(MLBENCH, f"{file}.rda").values()
     return frame
 
 

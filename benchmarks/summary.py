@@ -159,6 +159,15 @@ def summarise_anomaly(rows):
     return summary
 
 
+def summarise_settings(rows):
+    """Return each detector's mean figures over the sets, by "peer (setting)"; nothing is chosen."""
+    return {
+        f"{peer} ({setting})": entry
+        for setting in dict.fromkeys(row["setting"] for row in rows)
+        for peer, entry in _summarise_setting([r for r in rows if r["setting"] == setting]).items()
+    }
+
+
 def _summarise_setting(rows):
     roc_auc = mean_by_peer_and_set(rows, "roc_auc")
     precision = mean_by_peer_and_set(rows, "average_precision")

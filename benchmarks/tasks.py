@@ -19,11 +19,13 @@ from .summary import (
     summarise_anomaly,
     summarise_calibration,
     summarise_reconstruction,
+    summarise_settings,
     summarise_variants,
 )
 from .tables import summarise_tables, tables
 from .tabular import SETS as TABULAR
 from .variants import FAMILIES, variants
+from .wide import WIDE
 
 
 @dataclass(frozen=True)
@@ -288,4 +290,11 @@ TASKS = {
 TASKS["fresh"] = replace(
     TASKS["reconstruction"],
     sets={name: data for name, data in DATASETS.items() if not data.chosen_on},
+)
+TASKS["wide"] = replace(
+    TASKS["anomaly"],
+    protocol="As for anomaly; where more than a tenth of the rows are anomalies, a tenth is kept.",
+    sets=WIDE,
+    n_seeds=3,
+    summarise=summarise_settings,
 )

@@ -5,16 +5,17 @@ own rows, draws, callbacks and history, as if it were trained alone; only the fi
 batches are left out of the history.
 """
 
+import copy
 from collections import defaultdict
 
 import torch
 from skorch.callbacks import Callback
+from torch import nn
 
 from .._utils.torch import mark_stepped
 from .callbacks import check_error
 from .fast import DenseGradient, Layer, Weight, known_gradient
-from .net import _EVALUATION_SEED, Net, _influence
-from .shared import Source, Steps, row_counts, source_key, steps_key
+from .net import _ERROR_ROWS, _EVALUATION_SEED, Net, _influence
 
 # Multiply-adds of a net's step up to which several at once are faster; larger ones fill a core.
 _SMALL = 2**24
@@ -155,11 +156,128 @@ class _Member:
         self.net.gradient_ = None
 
 
+class _Source:
+    """Nets that see the same batches and draw the same numbers.
+
+    They have the same rows, corruption and state of their generators.
+    """
+
+    def __init__(self, members):
+        first = members[0]
+        self.members = members
+        self.generator, self.corruption = first.net.generator_, first.net.settings.corruption
+        self.train, self.valid = first.train, first.valid
+        self.some = self.train.some(_ERROR_ROWS).batch(slice(None))
+        self.errors = None
+
+    def batches(self, training):
+        """Return an iterator over the batches of an epoch."""
+        rows = self.train if training else self.valid
+        for batch, _ in self.members[0].net.get_iterator(rows, training=training):
+            yield batch
+
+    def each(self, values):
+        """Return the same values for each of the nets."""
+        return values.expand(len(self.members), *values.shape)
+
+    @property
+    def denoises(self):
+        """Whether held-out rows are to be corrupted."""
+        return self.corruption is not None and self.corruption.denoises
+
+    def seen_held_out(self, x, generator):
+        """Return held-out rows as each net's encoder is to see them."""
+        return self.corrupted(x, generator) if self.denoises else self.each(x)
+
+    def note_errors(self):
+        self.errors = self.some["x"].new_tensor([m.net.error_ for m in self.members])[:, None, None]
+
+    def corrupted(self, x, generator):
+        """Return rows as each net's encoder is to see them."""
+        if self.corruption.several:
+            return self.corruption.corrupt(x[None], self.errors, generator).expand(
+                len(self.members), *x.shape
+            )
+        return self.corruption.corrupt(x, self.members[0].net.error_, generator)[None]
+
+    def share_out(self):
+        state = self.generator.get_state()
+        for member in self.members[1:]:
+            member.net.generator_.set_state(state)
+
+
+def _row_counts(batch):
+    """Return how much each row of a batch counts."""
+    weight = batch.get("sample_weight")
+    return batch["x"].new_ones(len(batch["x"])) if weight is None else weight
+
+
+def _source_key(member):
+    corruption = member.net.settings.corruption
+    if corruption is not None and not corruption.several:
+        return id(member)
+    state = member.net.generator_.get_state().numpy().tobytes()
+    return member.source, member.net.batch_size, repr(corruption), state
+
+
+class _Steps:
+    """The optimizer of nets that have the same one at the same rate, for all of them at once."""
+
+    def __init__(self, nets, vectors, gradients):
+        first = nets[0]
+        self.nets = nets
+        self.vectors = nn.Parameter(vectors)
+        self.vectors.grad = gradients
+        self.optimizer = first.optimizer.build([self.vectors], first.lr, first.settings.alpha)
+        states = [_state(net) for net in nets]
+        if states[0]:
+            self.optimizer.state[self.vectors] = {
+                name: torch.stack([state[name] for state in states])
+                if _is_vector(value)
+                else copy.deepcopy(value)
+                for name, value in states[0].items()
+            }
+
+    def take(self):
+        self.optimizer.param_groups[0]["lr"] = self.nets[0].optimizer_.param_groups[0]["lr"]
+        self.optimizer.step()
+
+    def share_out(self):
+        for i, net in enumerate(self.nets):
+            state = self.optimizer.state.get(self.vectors, {})
+            net.optimizer_.state[net.flat_.vectors[0]] = {
+                name: value[i].clone() if _is_vector(value) else copy.deepcopy(value)
+                for name, value in state.items()
+            }
+
+
+def _steps_key(member):
+    net, settings = member.net, member.net.settings
+    if settings.schedule is not None and settings.schedule.needs_loss:
+        return id(net)
+    counts = [(name, float(v)) for name, v in _state(net).items() if _is_count(v)]
+    rates = net.lr, net.optimizer_.param_groups[0]["lr"], settings.alpha, net.max_epochs
+    return repr((settings.optimizer, settings.schedule, rates, counts))
+
+
+def _state(net):
+    """Return what the optimizer of a net keeps."""
+    return net.optimizer_.state.get(net.flat_.vectors[0], {})
+
+
+def _is_vector(value):
+    return isinstance(value, torch.Tensor) and value.dim() > 0
+
+
+def _is_count(value):
+    return isinstance(value, torch.Tensor) and value.dim() == 0
+
+
 class _Stack:
     """Nets of one kind that take their steps at once."""
 
     def __init__(self, members):
-        alike = _grouped(members, steps_key)
+        alike = _grouped(members, _steps_key)
         self.members = [member for group in alike for member in group]
         self.nets = [member.net for member in self.members]
         flats = [net.flat_ for net in self.nets]
@@ -174,10 +292,10 @@ class _Stack:
         for group in alike:
             part = slice(start, start + len(group))
             nets = [member.net for member in group]
-            self.steps.append(Steps(nets, self.vectors[part], self.gradients[part]))
+            self.steps.append(_Steps(nets, self.vectors[part], self.gradients[part]))
             start += len(group)
-        sources = _grouped(self.members, source_key)
-        self.sources = [Source(group) for group in sources]
+        sources = _grouped(self.members, _source_key)
+        self.sources = [_Source(group) for group in sources]
         # Where the rows of each net are among those of the sources.
         place = {id(m): i for i, m in enumerate(m for group in sources for m in group)}
         self.order = torch.tensor([place[id(m)] for m in self.members], device=self.vectors.device)
@@ -282,7 +400,7 @@ class _Stack:
         """Let each net note its error, as `measure_error` does for one."""
         batches = [source.some for source in self.sources]
         x = self._rows(batches)
-        shares = [1 / row_counts(batch).sum() for batch in batches]
+        shares = [1 / _row_counts(batch).sum() for batch in batches]
         squares = self._losses(x, x) * self._weights(batches, shares)
         for member, error in zip(self.members, squares.sum(1).sqrt().tolist(), strict=True):
             member.note_error(error)
@@ -319,7 +437,7 @@ class _Stack:
     def _weights(self, batches, factors):
         """Return how much each row of each net counts, times a factor of its source."""
         triples = zip(self.sources, batches, factors, strict=True)
-        return self._joined([s.each(row_counts(batch) * factor) for s, batch, factor in triples])
+        return self._joined([s.each(_row_counts(batch) * factor) for s, batch, factor in triples])
 
     def _joined(self, parts):
         """Return what sources have for each of their nets in the order of the nets.

@@ -13,7 +13,8 @@ from ._base import Scoring
 from ._mahalanobis import MIN_DEVIATION, Mahalanobis, scale_of
 
 # Rows that others are compared with, and values of a feature that its ranks are known at, at most.
-_MOST_ROWS = 1000
+# More values than these take longer to look up than the distances take.
+_MOST_ROWS, _MOST_VALUES = 1000, 64
 # How many more rows are looked at than nearest ones are needed, and how far away they are at most,
 # in standard deviations, where these are looked for.
 _MORE, _FARTHEST = 3, 1e15
@@ -46,7 +47,8 @@ class Neighbors(Scoring, name="neighbors", also=("knn", "nearest_neighbors", "dt
     scale_ : ndarray of shape (n_features,)
         Standard deviation of each feature, 1 where it is constant.
     values_ : ndarray of shape (n_features, n_values)
-        Values of each feature, in ascending order.
+        Values of each feature, in ascending order: all of them, or 64 that are evenly spaced by
+        rank. Between two of them normal scores are interpolated.
     normal_scores_ : ndarray of shape (n_features, n_values)
         The normal scores that belong to them.
     rows_ : ndarray of shape (n_rows, 2 * n_features)
@@ -226,7 +228,7 @@ def _normal_scores(column, weight):
     # The extremes are as those of as many rows, whatever the unit of their weights.
     n_rows = len(column)
     probability = np.clip(rank / total, 0.5 / (n_rows + 1), 1 - 0.5 / (n_rows + 1))
-    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_ROWS)).astype(int))
+    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_VALUES)).astype(int))
     return values[kept], ndtri(probability[kept])
 
 
