@@ -1,11 +1,15 @@
 """Links and pictures of the documentation; the build checks those between pages (nitpicky)."""
 
 import re
+from inspect import signature
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import inventories
 import pytest
+
+import skae
+from skae import drift, model_selection, tables
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -40,3 +44,25 @@ def test_inventories_are_what_sphinx_reads(project):
     for name, (kind, _) in names.items():
         assert found[f"py:{kind}", name].uri.startswith(site)
         assert found[f"py:{kind}", name].uri.endswith(f"#{name}")
+
+
+ESTIMATORS = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (skae, drift, model_selection, tables)
+    for name in module.__all__
+    if isinstance(getattr(module, name), type)
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimators_link_to_their_page_where_there_is_a_site(name, monkeypatch):
+    cls = ESTIMATORS[name]
+    given = {"detector": skae.AutoencoderAnomalyDetector(), "param_grid": {}}
+    given["estimator"] = skae.AutoencoderTransformer()
+    estimator = cls(**{name: given[name] for name in signature(cls).parameters if name in given})
+    assert "example.org" not in estimator._repr_html_()
+    site = "https://example.org/generated/{estimator_module}.{estimator_name}.html"
+    monkeypatch.setattr(cls, "_doc_link_module", "skae")
+    monkeypatch.setattr(cls, "_doc_link_template", site)
+    # the page that autosummary writes
+    assert f'href="https://example.org/generated/{name}.html"' in estimator._repr_html_()

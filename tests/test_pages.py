@@ -15,7 +15,8 @@ from tests.test_project import readme_figures
 
 pytestmark = pytest.mark.extended
 
-PAGES = [DOCS / f"{name}.rst" for name in ("index", "quick_start", "parameters", "coming_from")]
+NAMES = ["index", "quick_start", "parameters", "coming_from", "anomaly_detection", "drift"]
+PAGES = [DOCS / f"{name}.rst" for name in NAMES]
 PAGES += sorted((DOCS / "how_to").glob("*.rst")) + sorted((DOCS / "tutorials").glob("*.rst"))
 PAGES.remove(DOCS / "how_to" / "tracking.rst")  # see test_tracking.py
 # Of these what the code prints is tested as well, which takes as long as the training does.

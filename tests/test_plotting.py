@@ -122,6 +122,17 @@ def test_errors_are_drawn_on_the_given_axes():
     assert display.figure_ is ax.figure
     assert_allclose(display.lines_[0].get_ydata(), [5, 2])
     assert len(display.bands_) == 2
+    assert "all folds" in ax.get_title()
+    # the standard error of the mean of 4 and 6, and of 1 and 3, is 1
+    display = ComponentErrorDisplay([1, 2], errors, spread="standard_error").plot()
+    corners = display.bands_[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in corners} == {(1, 4), (1, 6), (2, 1), (2, 3)}
+    assert "standard error" in display.ax_.get_title()
+    with pytest.raises(ValueError, match=r"spread must be one of \['range', .*got 'variance'"):
+        ComponentErrorDisplay([1, 2], errors, spread="variance").plot(ax)
+    one_fold = {"PCA": np.ones((2, 1))}
+    with pytest.raises(ValueError, match="needs the errors of two folds"):
+        ComponentErrorDisplay([1, 2], one_fold, spread="standard_error").plot(ax)
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -172,6 +183,14 @@ def test_scores_of_a_search_have_a_line_for_each_other_parameter(iris):
     assert labels == ["PCA", "AutoencoderTransformer"]
     search = GridSearchCV(PCA(), {"n_components": [1, 2]}, **options).fit(iris)
     assert ComponentErrorDisplay.from_search(search).lines_[0].get_label() == "PCA"
+    several = {"explained": explained_variance_scorer, "likelihood": PCA.score}
+    search = GridSearchCV(PCA(), {"n_components": [1, 2]}, scoring=several, cv=2, refit=False).fit(
+        iris
+    )
+    display = ComponentErrorDisplay.from_search(search, metric="likelihood")
+    assert_allclose(display.lines_[0].get_ydata(), search.cv_results_["mean_test_likelihood"])
+    with pytest.raises(ValueError, match=r"\['explained', 'likelihood'\]; got 'score'"):
+        ComponentErrorDisplay.from_search(search)
     search = GridSearchCV(PCA(), {"whiten": [True]}, **options).fit(iris)
     with pytest.raises(ValueError, match="one parameter whose name ends in n_components; got none"):
         ComponentErrorDisplay.from_search(search)

@@ -87,10 +87,12 @@ def api_page(folder):
         for module in modules:
             public = importlib.import_module(module)
             names = [n for n in public.__all__ if callable(getattr(public, n))]
+            # directly below the heading, or links to the module would lead nowhere
+            target = [f".. module:: {module}", ""]
             if len(modules) > 1:
                 about = inspect.getdoc(public).split("\n\n")[0]
-                lines += [module, "~" * len(module), "", about, ""]
-            lines += [f".. module:: {module}", "", ".. autosummary::", "   :toctree: generated/"]
+                target = [module, "~" * len(module), "", *target, about, ""]
+            lines += [*target, ".. autosummary::", "   :toctree: generated/"]
             # on a phone they would leave no room for what a name is
             lines += ["   :nosignatures:", "", *(f"   {name}" for name in sorted(names)), ""]
     (folder / "api_list.rst").write_text("\n".join(lines))

@@ -19,6 +19,7 @@ from sklearn.model_selection import KFold
 from skae import AutoencoderTransformer
 from skae.metrics import reconstruction_error
 from skae.model_selection import BatchedGridSearchCV
+from skae.plotting import ComponentErrorDisplay
 
 X = load_digits().data[::2] / 16
 
@@ -88,7 +89,7 @@ for name, errors in found.items():
 # The errors of whole rows have no lowest point, neither PCA's nor the autoencoder's. With
 # ``penalty="ordered"`` a single fit shows how they fall, as the first k components of a wide code
 # are a code of k components. It is worse than a fit of its own for each k, and here still better
-# than PCA. The right panel is the first fold only.
+# than PCA. The bands in the left panel are standard errors; the right panel is the first fold only.
 
 train, test = next(folds.split(X))
 ordered = AutoencoderTransformer(
@@ -100,18 +101,20 @@ first = [
     for k in widths
 ]
 
-colours = {"PCA": "#0072B2", "autoencoder": "#D55E00"}
-figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
-for name, errors in found.items():
-    style = {"color": colours[name], "marker": "o", "markersize": 4, "label": name}
-    mean, deviation = errors["hidden"].mean(axis=1), standard_error(errors["hidden"])
-    axes[0].errorbar(widths, mean, deviation, capsize=3, **style)
-    axes[0].axvline(chosen[name], color=colours[name], linestyle=":")
-    axes[1].plot(widths, errors["rows"][:, 0], **style)
-axes[1].plot(widths, first, color="#009E73", marker="o", markersize=4, label="ordered, one fit")
-axes[0].set(title="hidden entries (dotted: the choice)", ylabel="mean squared error")
-axes[1].set(title="whole rows")
-for ax in axes:
-    ax.set(xlabel="number of components", xticks=widths, ylim=(0, None))
-    ax.legend()
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+ComponentErrorDisplay(
+    widths,
+    {name: errors["hidden"] for name, errors in found.items()},
+    ylabel="mean squared error",
+    yscale="linear",
+    spread="standard_error",
+).plot(axes[0])
+for name, colour in zip(found, ("#0072B2", "#D55E00"), strict=True):
+    axes[0].axvline(chosen[name], color=colour, linestyle=":")
+axes[0].set(title="hidden entries (dotted: the choice)", ylim=(0, None))
+
+of_rows = {name: errors["rows"][:, :1] for name, errors in found.items()}
+of_rows["ordered, one fit"] = np.array(first)[:, None]
+ComponentErrorDisplay(widths, of_rows, ylabel="mean squared error", yscale="linear").plot(axes[1])
+axes[1].set(title="whole rows", ylim=(0, None))
 plt.show()

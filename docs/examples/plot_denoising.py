@@ -39,7 +39,7 @@ denoiser = AutoencoderTransformer(
     32,
     corruption=Masking(fraction=1 / 3, fill=0.0),
     hidden_layer_sizes=(256,),
-    max_iter=40,
+    max_iter=25,
     random_state=0,
 ).fit(train)
 widths = range(2, 33, 2)
@@ -90,7 +90,7 @@ def psnr(image):
 
 net = AutoencoderTransformer(32, hidden_layer_sizes=(128,), max_iter=15, random_state=0)
 for noise in (in_lines, in_lines_and_the_dark):
-    pairs = patches(np.dstack([noise(china), china]), 5000).reshape(-1, 64, 2)
+    pairs = patches(np.dstack([noise(china), china]), 2500).reshape(-1, 64, 2)
     noisy, clean = pairs[..., 0], pairs[..., 1]
     picture = noise(flower)
     rows = patches(picture).reshape(-1, 64)

@@ -26,7 +26,7 @@ pipeline = Pipeline([("reduce", PCA())])
 grid = [
     {"reduce": [PCA(random_state=0)], "reduce__n_components": [1, 2, 4]},
     {
-        "reduce": [AutoencoderTransformer(max_iter=60, random_state=0)],
+        "reduce": [AutoencoderTransformer(max_iter=20, random_state=0)],
         "reduce__n_components": [1, 2, 4],
         "reduce__activation": ["silu", "elu"],
     },

@@ -93,6 +93,10 @@ class TrainingHistoryDisplay:
         return self
 
 
+# What a band may show, and how the title says it.
+_SPREADS = {"range": "all folds", "standard_error": "standard error"}
+
+
 class ComponentErrorDisplay:
     """The held-out error against the number of components.
 
@@ -106,6 +110,10 @@ class ComponentErrorDisplay:
         What the errors are.
     yscale : {"log", "linear"}, default="log"
         The scale of the axis of the errors.
+    spread : {"range", "standard_error"}, default="range"
+        What the band about a mean shows: all folds, from the smallest error to the largest, or the
+        standard error of the mean on both sides of it, which is the standard deviation over the
+        folds divided by the root of their number.
 
     Attributes
     ----------
@@ -114,7 +122,7 @@ class ComponentErrorDisplay:
     lines_ : list of matplotlib Line2D
         The lines of the mean errors.
     bands_ : list of matplotlib PolyCollection
-        The bands from the smallest to the largest error of the folds.
+        The bands about the means.
 
     See Also
     --------
@@ -142,11 +150,13 @@ class ComponentErrorDisplay:
         errors: Any,
         ylabel: str = "mean squared error of a held-out entry",
         yscale: str = "log",
+        spread: str = "range",
     ):
         self.n_components = n_components
         self.errors = errors
         self.ylabel = ylabel
         self.yscale = yscale
+        self.spread = spread
 
     @classmethod
     def from_estimator(
@@ -157,6 +167,7 @@ class ComponentErrorDisplay:
         n_components: Any,
         cv: Any = None,
         n_jobs: int | None = None,
+        spread: str = "range",
         ax: Any = None,
     ) -> Self:
         """Fit transformers with each number of components on folds, and draw their errors.
@@ -174,6 +185,8 @@ class ComponentErrorDisplay:
             As in :func:`sklearn.model_selection.cross_validate`. None stands for five folds.
         n_jobs : int, default=None
             The number of processes that fit.
+        spread : {"range", "standard_error"}, default="range"
+            What the band about a mean shows.
         ax : matplotlib Axes, default=None
             The axes to draw on. None makes a new figure.
 
@@ -199,10 +212,12 @@ class ComponentErrorDisplay:
                 error_score="raise",
             )
             errors[name] = -scores
-        return cls(n_components, errors).plot(ax)
+        return cls(n_components, errors, spread=spread).plot(ax)
 
     @classmethod
-    def from_search(cls, search: Any, *, ax: Any = None) -> Self:
+    def from_search(
+        cls, search: Any, *, metric: str = "score", spread: str = "range", ax: Any = None
+    ) -> Self:
         """Draw the scores of a fitted search over the number of components.
 
         Parameters
@@ -210,6 +225,10 @@ class ComponentErrorDisplay:
         search : GridSearchCV, BatchedGridSearchCV or another fitted search
             Its candidates differ in a parameter whose name ends in ``n_components``. Each
             combination of the other parameters has a line of its own.
+        metric : str, default="score"
+            The scorer whose scores are drawn, for a search with several of them.
+        spread : {"range", "standard_error"}, default="range"
+            What the band about a mean shows.
         ax : matplotlib Axes, default=None
             The axes to draw on. None makes a new figure.
 
@@ -221,7 +240,8 @@ class ComponentErrorDisplay:
         Raises
         ------
         ValueError
-            If the candidates do not all have one such parameter, or not the same values of it.
+            If the candidates do not all have one such parameter, or not the same values of it; if
+            the search has no scores of that metric.
         """
         results = search.cv_results_
         names = {n for params in results["params"] for n in params if n.endswith("n_components")}
@@ -231,7 +251,11 @@ class ComponentErrorDisplay:
                 f"n_components; got {sorted(names) or 'none'}."
             )
         [width] = names
-        splits = [results[f"split{fold}_test_score"] for fold in range(search.n_splits_)]
+        first = "split0_test_"
+        if f"{first}{metric}" not in results:
+            known = [name.removeprefix(first) for name in results if name.startswith(first)]
+            raise ValueError(f"metric must be one of the search, {known}; got {metric!r}.")
+        splits = [results[f"split{fold}_test_{metric}"] for fold in range(search.n_splits_)]
         found: dict[str, dict[int, Any]] = {}
         for params, scores in zip(results["params"], np.transpose(splits), strict=True):
             others = [_in_words(name, value) for name, value in params.items() if name != width]
@@ -241,7 +265,8 @@ class ComponentErrorDisplay:
         if any(len(scores) < len(widths) for scores in found.values()):
             raise ValueError(f"Not all models of the search were tried with each of {widths}.")
         scores = {label: np.array([of[k] for k in widths]) for label, of in found.items()}
-        return cls(widths, scores, ylabel="score of a held-out fold", yscale="linear").plot(ax)
+        ylabel = f"{metric} of a held-out fold"
+        return cls(widths, scores, ylabel, yscale="linear", spread=spread).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the mean errors and their spread over the folds.
@@ -255,19 +280,32 @@ class ComponentErrorDisplay:
         -------
         self : ComponentErrorDisplay
             The display with its picture.
+
+        Raises
+        ------
+        ValueError
+            If `spread` is none of the allowed names, or there is one fold and the standard error
+            is asked for.
         """
+        if self.spread not in _SPREADS:
+            raise ValueError(f"spread must be one of {list(_SPREADS)}, got {self.spread!r}.")
+        if self.spread == "standard_error" and any(e.shape[1] < 2 for e in self.errors.values()):
+            raise ValueError("spread='standard_error' needs the errors of two folds or more.")
         ax = draw_on(self, ax)
         widths = self.n_components
         self.lines_, self.bands_ = [], []
         for (title, errors), colour in zip(self.errors.items(), cycle(COLOURS), strict=False):
             mean = errors.mean(1)
             low, high = errors.min(1), errors.max(1)
+            if self.spread == "standard_error":
+                error = errors.std(1, ddof=1) / errors.shape[1] ** 0.5
+                low, high = mean - error, mean + error
             self.lines_ += ax.plot(widths, mean, color=colour, marker="o", label=title)
             self.bands_.append(ax.fill_between(widths, low, high, color=colour, alpha=0.2, lw=0))
         ax.set(
             xlabel="number of components",
             ylabel=self.ylabel,
-            title="Held-out rows (line: mean; band: all folds)",
+            title=f"Held-out rows (line: mean; band: {_SPREADS[self.spread]})",
             xticks=list(widths),
             yscale=self.yscale,
         )
