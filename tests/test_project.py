@@ -295,7 +295,7 @@ def readme_figures():
         shares = [mean(calibration, "false_alarms", peer, alpha=a) for a in (0.01, 0.05, 0.1)]
         return "{:.1f}, {:.1f} and {:.1f} %".format(*(100 * share for share in shares))
 
-    detectors = load_results(results / "anomaly")[1]["summary"]
+    detectors, wide = (load_results(results / n)[1]["summary"] for n in ("anomaly", "wide"))
 
     def both(peer, figure, form):
         settings = ("contaminated", "clean")
@@ -329,6 +329,9 @@ def readme_figures():
         f"`IsolationForest` {both('IsolationForest', 'not_chosen_on', '{:.3f}')}",
         f"five neighbours {both('DTE-NP', 'not_chosen_on', '{:.3f}')}",
         f"five neighbours have {clean('DTE-NP'):.3f} and skae {clean('skae'):.3f}",
+        "`IsolationForest` has {:.3f} and skae {:.3f}".format(
+            *(wide[f"{peer} (contaminated)"]["roc_auc"] for peer in ("IsolationForest", "skae"))
+        ),
         f"{both('skae', 'mean_seconds_over_isolation_forest', '{:.1f}')} times",
         f"{alarms('skae')}; `IsolationForest` {alarms('IsolationForest')}",
         f"{100 * np.mean(glass):.1f} % for 10 %",
