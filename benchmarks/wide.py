@@ -14,7 +14,7 @@ _IMAGES, _NORMAL_IMAGES, _ODD_IMAGES = 40_000, 2_000, 105
 WIDE: dict[str, Labelled] = {}
 
 
-def _wide(name, source):
+def wide_set(name, source):
     """Enter a set: a function that returns a DataFrame, and which of its rows are anomalies."""
 
     def enter(read):
@@ -31,14 +31,14 @@ def _wide(name, source):
     return enter
 
 
-@_wide("dna", "mlbench (Debian r-cran-mlbench)")
+@wide_set("dna", "mlbench (Debian r-cran-mlbench)")
 def _dna():
     """180 columns of 0 and 1: 60 bases; anomalies are the borders from exon to intron."""
     frame = read_mlbench("DNA")
     return frame.drop(columns="Class").astype(float), frame["Class"] == "ei"
 
 
-@_wide("soybean", "mlbench (Debian r-cran-mlbench)")
+@wide_set("soybean", "mlbench (Debian r-cran-mlbench)")
 def _soybean():
     """Categories as columns of 0 and 1, "missing" among them; anomalies are the rare diseases."""
     frame = read_mlbench("Soybean")
@@ -47,13 +47,13 @@ def _soybean():
     return coded, disease.map(disease.value_counts()).astype(int) <= 20
 
 
-@_wide("musk", "kernlab (Debian r-cran-kernlab)")
+@wide_set("musk", "kernlab (Debian r-cran-kernlab)")
 def _musk():
     frame = read_r(KERNLAB, "musk.rda")["musk"]
     return frame.drop(columns="Class"), frame["Class"] == "1"
 
 
-@_wide("ticdata", "kernlab (Debian r-cran-kernlab)")
+@wide_set("ticdata", "kernlab (Debian r-cran-kernlab)")
 def _ticdata():
     """Customers, some with a caravan insurance; categories as columns of 0 and 1."""
     frame = read_r(KERNLAB, "ticdata.rda")["ticdata"]
@@ -61,25 +61,25 @@ def _ticdata():
     return pd.get_dummies(frame).astype(float), insured
 
 
-@_wide("cox2", "caret (Debian r-cran-caret)")
+@wide_set("cox2", "caret (Debian r-cran-caret)")
 def _cox2():
     found = read_r(CARET, "cox2.RData")
     return found["cox2Descr"].astype(float), np.equal(found["cox2Class"], "Active")
 
 
-@_wide("dhfr", "caret (Debian r-cran-caret)")
+@wide_set("dhfr", "caret (Debian r-cran-caret)")
 def _dhfr():
     frame = read_r(CARET, "dhfr.RData")["dhfr"]
     return frame.drop(columns="Y"), frame["Y"] == "inactive"
 
 
-@_wide("mdrr", "caret (Debian r-cran-caret)")
+@wide_set("mdrr", "caret (Debian r-cran-caret)")
 def _mdrr():
     found = read_r(CARET, "mdrr.RData")
     return found["mdrrDescr"], np.equal(found["mdrrClass"], "Inactive")
 
 
-@_wide("faces", "scikit-image")
+@wide_set("faces", "scikit-image")
 def _faces():
     """Faces of 25 x 25 pixels; anomalies are other parts of the photographs."""
     try:
@@ -91,7 +91,7 @@ def _faces():
 
 
 def _fashion(name, label, black_and_white):
-    @_wide(name, "Fashion-MNIST (Debian dataset-fashion-mnist)")
+    @wide_set(name, "Fashion-MNIST (Debian dataset-fashion-mnist)")
     def _one_kind():
         X, _, y, _ = fashion_mnist(_IMAGES, 1, 0)
         normal, odd = X[y == label][:_NORMAL_IMAGES], X[y != label][:_ODD_IMAGES]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
@@ -23,6 +24,7 @@ from benchmarks import (
     run,
     summary,
     tasks,
+    wide,
 )
 from benchmarks.__main__ import main
 from benchmarks.labelled import LABELLED, Labelled
@@ -265,6 +267,33 @@ def test_settings_and_peers_are_chosen(labelled, tmp_path):
     assert {"set": "every set", "peer": "OneClassSVM", "why": "not asked for"} in about["left_out"]
     with pytest.raises(SystemExit):
         main(["calibration", "--setting", "clean"])
+
+
+def test_wide_tables_keep_a_tenth_of_anomalies_and_choose_nothing(labelled, monkeypatch, tmp_path):
+    monkeypatch.setattr(wide, "WIDE", {})
+    rows = np.random.default_rng(0).normal(size=(150, 200))
+    odd = np.arange(150) >= 90
+    wide.wide_set("made", "here")(lambda: (pd.DataFrame(rows + 9.0 * odd[:, None]), odd))
+    X, y = wide.WIDE["made"].load()
+    assert (X.shape, y.sum()) == ((100, 200), 10)
+    monkeypatch.setattr(anomaly, "WIDE", wide.WIDE)
+    monkeypatch.setitem(
+        tasks.TASKS, "wide", dataclasses.replace(tasks.TASKS["wide"], sets=wide.WIDE)
+    )
+    out = tmp_path / "w"
+    chosen = ["--seeds", "1", "--setting", "clean", "--peers", "IsolationForest", "OneClassSVM"]
+    assert main(["wide", "--out", str(out), *chosen]) == 0
+    found = run.load_results(out)[1]["summary"]
+    assert found.keys() == {"IsolationForest (clean)", "OneClassSVM (clean)"}
+    assert found["IsolationForest (clean)"]["roc_auc"] == 1
+    assert "chosen_on" not in found["IsolationForest (clean)"]
+
+
+def test_wide_tables_that_are_not_there_are_left_out(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(datasets.KERNLAB, str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["wide", "--sets", "musk", "--out", str(tmp_path / "w")])
+    assert "apt-get download r-cran-kernlab" in capsys.readouterr().err
 
 
 def test_a_folder_of_oddbench(labelled, tmp_path, capsys):
