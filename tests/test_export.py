@@ -182,6 +182,7 @@ def test_pca(rows, tmp_path):
     assert_allclose(np.abs(found), np.abs(expected), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.extended
 def test_pipelines(iris):
     register_skl2onnx()
     X = iris.copy()
@@ -314,6 +315,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.extended
 def test_the_server_needs_neither_torch_nor_skae(rows, tmp_path):
     X, new = rows
     model, path = detector(scoring="combined").fit(X), tmp_path / "model.onnx"

@@ -223,8 +223,11 @@ def test_the_detector_has_another_auto():
     assert detector.transform(X).shape == (200, 4)
 
 
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+
+
 @pytest.mark.extended
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_net_needs_fewer_components_than_pca_where_rows_lie_on_a_surface(seed):
     X = make_s_curve(1000, noise=0.05, random_state=seed)[0]
     assert found(X, max_iter="auto") == 2
@@ -238,7 +241,7 @@ def test_a_net_needs_fewer_components_than_pca_where_rows_lie_on_a_surface(seed)
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_training_does_not_change_the_rank_that_pca_finds(seed):
     for shape in ((400, 20, 4), (150, 80, 3)):
         assert found(factors(*shape, seed), max_iter="auto") == shape[2]

@@ -243,7 +243,9 @@ def test_what_pandas_writes_is_read_back(data, frame, sep, tmp_path_factory):
         quoting=quoting,
         lineterminator=ending,
     )
-    given = {"sep": sep, "decimal": decimal} if data.draw(st.booleans()) else {}
+    # A single column of 0,0 may as well be two of 0, which is refused.
+    ambiguous = decimal == "," and frame.shape[1] == 1
+    given = {"sep": sep, "decimal": decimal} if ambiguous or data.draw(st.booleans()) else {}
     # Some texts of cp1252, such as Ã©, are valid UTF-8 as well.
     coded = {"encoding": encoding} if encoding == "cp1252" else {}
     found = read_frame(path, header=True, **given, **coded)
@@ -279,6 +281,7 @@ def test_a_file_without_permission(tmp_path):
         os.seteuid(os.getuid())
 
 
+@pytest.mark.extended
 def test_standard_input(tmp_path):
     command = [sys.executable, "-m", "skae", "detect", "-", "--out", str(tmp_path / "a.csv")]
     text = "a;b\n" + "".join(f"{j % 7},5;{j % 5}\n" for j in range(30))

@@ -78,7 +78,7 @@ def test_jobs_do_not_change_the_result(iris):
     same(*(search.best_estimator_ for search in searches))
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.extended)])
 def test_jobs_do_not_change_what_is_drawn(backend, iris):
     # dropout draws from torch's global generator, and first weights do
     search = GridSearchCV(

@@ -100,6 +100,7 @@ def test_a_search_on_a_cluster_is_the_local_one(client, digits, folds, tmp_path)
     assert score.processes() <= set(client.run(os.getpid).values())
 
 
+@pytest.mark.extended
 def test_a_killed_worker_changes_nothing(client, digits, folds, tmp_path):
     local = autoencoders(folds, explained_variance_scorer).fit(digits)
     score = WorkerScore(tmp_path, deadly=True)

@@ -341,6 +341,7 @@ def test_an_interruption_is_the_user_s(where, iris, monkeypatch):
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.extended
 def test_ctrl_c_ends_the_training_of_a_real_process():
     code = (
         "import numpy as np; from skae import AutoencoderTransformer\n"
