@@ -19,19 +19,18 @@ MLBENCH = "SKAE_MLBENCH"
 KERNLAB = "SKAE_KERNLAB"
 CARET = "SKAE_CARET"
 FASHION = "SKAE_FASHION_MNIST"
+R_PACKAGES = {MLBENCH: "mlbench", KERNLAB: "kernlab", CARET: "caret"}
 FOLDERS = {
     ADBENCH: "adbench",
-    MLBENCH: "/usr/lib/R/site-library/mlbench/data",
-    KERNLAB: "/usr/lib/R/site-library/kernlab/data",
-    CARET: "/usr/lib/R/site-library/caret/data",
+    **{variable: f"/usr/lib/R/site-library/{name}/data" for variable, name in R_PACKAGES.items()},
     FASHION: "/usr/share/datasets/fashion-mnist",
 }
 HINTS = {
     ADBENCH: "download Classical/*.npz of github.com/Minqi824/ADBench and pass --adbench DIR",
     **{
-        variable: f"apt-get download r-cran-{package}, dpkg -x it to a folder, and set {variable} "
-        f"to its .../{package}/data; pip install rdata"
-        for package, variable in (("mlbench", MLBENCH), ("kernlab", KERNLAB), ("caret", CARET))
+        variable: f"apt-get download r-cran-{name}, dpkg -x it to a folder, and set {variable} "
+        f"to its .../{name}/data; pip install rdata"
+        for variable, name in R_PACKAGES.items()
     },
     FASHION: "apt-get install dataset-fashion-mnist",
 }

@@ -146,9 +146,8 @@ def summarise_anomaly(rows):
     """Return each detector's mean figures over the sets, by "peer (setting)"."""
     means, chosen = choose_on_halves(rows, CANDIDATES)
     summary = {}
-    for setting in dict.fromkeys(row["setting"] for row in rows):
-        own = [row for row in rows if row["setting"] == setting]
-        for peer, entry in _summarise_setting(own).items():
+    for setting, entries in _by_setting(rows).items():
+        for peer, entry in entries.items():
             on, off = means.get((peer, setting), (None, None))
             summary[f"{peer} ({setting})"] = entry | {"chosen_on": on, "not_chosen_on": off}
             if peer in chosen:
@@ -163,9 +162,14 @@ def summarise_settings(rows):
     """Return each detector's mean figures over the sets, by "peer (setting)"; nothing is chosen."""
     return {
         f"{peer} ({setting})": entry
-        for setting in dict.fromkeys(row["setting"] for row in rows)
-        for peer, entry in _summarise_setting([r for r in rows if r["setting"] == setting]).items()
+        for setting, entries in _by_setting(rows).items()
+        for peer, entry in entries.items()
     }
+
+
+def _by_setting(rows):
+    settings = dict.fromkeys(row["setting"] for row in rows)
+    return {s: _summarise_setting([row for row in rows if row["setting"] == s]) for s in settings}
 
 
 def _summarise_setting(rows):

@@ -63,7 +63,7 @@ def test_the_examples_of_development_do_what_they_say(registries):
     assert run("development/loss.rst")["bound"].shape == (200,)
     assert run("development/new_architecture.rst")["same"]
     found = run("development/penalty.rst")["found"]
-    assert found["uncorrelated"] < found["none"] / 1.5
+    assert found["uncorrelated"] < found["none"] / 2
     names = run("development/scoring.rst")
     assert names["pixel"] == 30
     assert names["p_value"] < 0.02

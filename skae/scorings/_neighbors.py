@@ -13,7 +13,7 @@ from ._base import Scoring
 from ._mahalanobis import MIN_DEVIATION, Mahalanobis, scale_of
 
 # Rows that others are compared with, and values of a feature that its ranks are known at, at most.
-# More values than these take longer to look up than the distances take.
+# To look up one of more values takes longer, and hardly changes which rows are anomalies.
 _MOST_ROWS, _MOST_VALUES = 1000, 64
 # How many more rows are looked at than nearest ones are needed, and how far away they are at most,
 # in standard deviations, where these are looked for.
@@ -228,8 +228,13 @@ def _normal_scores(column, weight):
     # The extremes are as those of as many rows, whatever the unit of their weights.
     n_rows = len(column)
     probability = np.clip(rank / total, 0.5 / (n_rows + 1), 1 - 0.5 / (n_rows + 1))
-    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_VALUES)).astype(int))
+    kept = _evenly_spaced(len(values), _MOST_VALUES)
     return values[kept], ndtri(probability[kept])
+
+
+def _evenly_spaced(n, most):
+    """Return which of n sorted numbers to keep: all, or as many as `most`, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
 
 
 def _distinct(values, weight):
@@ -250,9 +255,7 @@ def _tail(distances, weight):
     first = np.argmax(reached <= max(_TAIL * n_rows, reached[-1]))
     fraction = counts[first:] / counts[first:].sum()
     excess = fraction @ (distances[first:] - distances[max(first - 1, 0)])
-    kept = np.unique(
-        np.linspace(0, len(distances) - 1, min(len(distances), _MOST_ROWS)).astype(int)
-    )
+    kept = _evenly_spaced(len(distances), _MOST_ROWS)
     return distances[kept], surprises[kept], max(excess, _LEAST_EXCESS)
 
 
