@@ -236,14 +236,16 @@ class Fitted:
     def from_state(cls, state):
         """Return what a state was made of."""
         state, settings = dict(state), Settings.__new__(Settings)
-        # models stored by earlier versions have no checkpoint
-        vars(settings).update({"checkpoint": None} | state["settings"])
+        # models stored by earlier versions have no checkpoint and no refined codes
+        earlier = {"checkpoint": None, "transform_max_iter": 0}
+        vars(settings).update(earlier | state["settings"])
         model = learner = Autoencoder.from_state(state["model"])
         if state["learner"] is not None:
             learner = Autoencoder.from_state(state["learner"])
         # earlier versions have another name for it
         seen = seen_from_state(state.pop("stream") if "stream" in state else state["seen"])
-        own_state, training = to_torch(state["net"]), dict(state.pop("training"))
+        own_state = to_torch(state["net"])
+        training = {"refinements": 0} | state.pop("training")
         own = dict(training.pop("own"))
         if own_state["average"]:
             own["average"] = GrowingAverage(**own_state["average"])
@@ -423,10 +425,11 @@ def _fitting(
         check_same(settings, X, sample_weight, previous, target)
     with limit_threads(1):
         begun = _begin(X, sample_weight, settings, previous, one_pass, target)
+    refinements = _refinements(begun, settings) if keep_codes else 0
     if one_pass:
-        net = _net_of_a_pass(begun, settings, previous)
+        net = _net_of_a_pass(begun, settings, previous, refinements)
     else:
-        net = _net_of_a_fit(begun, settings, previous, fall_back=keep_codes)
+        net = _net_of_a_fit(begun, settings, previous, keep_codes, refinements)
     dict(net.callbacks_)["best_epoch"].started_ = started
     if _is_judged(begun.seen, settings, one_pass):
         # A chunk of a stream is unseen before it is trained on.
@@ -546,6 +549,9 @@ def _finish(begun, net, one_pass, keep_codes):
             seen.losses = None
     elif not seen.trained:
         model.keep_start()
+    if changed:
+        # PCA's codes are the best ones
+        model.module.refinements = net.refinements
     learner, variances = model, None
     if _is_judged(seen, settings, one_pass) and not is_gain(*torch.from_numpy(seen.losses)):
         model, n_best = start_again(model, seen), 0
@@ -558,7 +564,9 @@ def _finish(begun, net, one_pass, keep_codes):
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
             module = net.module_ if changed and model is learner else model.module
             measured = rows.some(_KEPT_ROWS) if one_pass else rows
+            net.module_.refinements = model.module.refinements
             variances = Variances.of(measured, module, row_count(rows))
+            net.module_.refinements = 0
     return Fitted(
         model,
         learner,
@@ -574,6 +582,14 @@ def _finish(begun, net, one_pass, keep_codes):
     )
 
 
+def _refinements(begun, settings):
+    """Return by how many steps codes are refined: not where they are more than good codes."""
+    corruption, module = settings.corruption, begun.model.module
+    free = settings.penalty is None and not (corruption and corruption.denoises)
+    same = begun.rows.clean is None
+    return settings.transform_max_iter if free and same and module.can_refine() else 0
+
+
 def _is_judged(seen, settings, one_pass):
     """Return whether PCA and the net are compared by the chunks of a stream."""
     return one_pass and settings.early_stopping and seen.trained and seen.losses is not None
@@ -582,6 +598,7 @@ def _is_judged(seen, settings, one_pass):
 def _fitted_now(begun, net):
     """Return what predicts as a net does in the middle of its training."""
     model = net.model.with_module(net.module_)
+    model.module.refinements = net.refinements
     with limit_threads(1):
         model.keep_codes(_some(begun.rows))
     history = [dict(net.callbacks_)["best_epoch"].start_, *_history(net)]
@@ -626,7 +643,7 @@ def _some(rows):
 # -- the training ----------------------------------------------------------------------------------
 
 
-def _net_of_a_fit(begun, settings, previous, fall_back):
+def _net_of_a_fit(begun, settings, previous, fall_back, refinements):
     """Return the net that trains for all epochs."""
     rows, generator = begun.rows, begun.generator
     n_train, split = len(rows), None
@@ -663,10 +680,11 @@ def _net_of_a_fit(begun, settings, previous, fall_back):
         batch_size=batch_size,
         train_split=split,
         seed=draw_seed(generator),
+        refinements=refinements,
     )
 
 
-def _net_of_a_pass(begun, settings, previous):
+def _net_of_a_pass(begun, settings, previous, refinements):
     """Return the net that trains on every row once, and goes on from the last pass.
 
     The rate is constant, the mean of one that rises to the full rate and falls again, as in `fit`.
@@ -678,6 +696,7 @@ def _net_of_a_pass(begun, settings, previous):
         "train_split": None,
         "batch_size": resolve_batch_size(settings.batch_size, len(begun.rows)),
         "seed": draw_seed(begun.generator),
+        "refinements": refinements,
     }
     average, start = {}, None
     if previous is not None:
@@ -710,8 +729,10 @@ def _build_net(settings, model, missing, own, *, device=None, kept=None, **param
     user's with their names, where they have begun already. The other parameters are the net's.
     """
     callbacks = list(settings.callbacks or ())
+    module = copy.deepcopy(model.module).float()
+    module.refinements = 0
     net = (DistributedNet if settings.distributed else Net)(
-        copy.deepcopy(model.module).float(),
+        module,
         ReconstructionLoss(model.loss, missing),
         model=model,
         settings=settings,

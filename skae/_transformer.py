@@ -24,6 +24,7 @@ from ._utils.sklearn import (
     BaseEstimator,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
+    Interval,
     StrOptions,
     TransformerMixin,
     _check_sample_weight,
@@ -164,6 +165,11 @@ class AutoencoderTransformer(
         the system. The global generators of NumPy and torch are neither read nor changed.
     verbose : int, default=0
         1: a progress bar. 2: a line an epoch.
+    transform_max_iter : int, default=2
+        Number of steps from the encoder's code of a row to the code with the smallest error, in
+        ``transform`` and ``reconstruct``. 0 leaves the codes as the encoder has them, which is
+        faster. Dense nets with ``loss="squared_error"`` take such steps, without a `penalty`, a
+        `corruption` that denoises and a ``target``; see :ref:`refined-codes`.
     whiten : bool, default=False
         Whether ``transform`` divides each code by its standard deviation on the training rows, and
         ``inverse_transform`` multiplies by it, as PCA does. Training does not see it. Unlike PCA's,
@@ -285,6 +291,7 @@ class AutoencoderTransformer(
     _parameter_constraints: dict = {
         **PARAMETER_CONSTRAINTS,
         "n_components": [StrOptions({"auto", "mle"}), *PARAMETER_CONSTRAINTS["n_components"]],
+        "transform_max_iter": [Interval(Integral, 0, None, closed="left")],
         "whiten": ["boolean"],
     }
 
@@ -319,6 +326,7 @@ class AutoencoderTransformer(
         distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        transform_max_iter: int = 2,
         whiten: bool = False,
     ):
         self.n_components = n_components
@@ -349,6 +357,7 @@ class AutoencoderTransformer(
         self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
+        self.transform_max_iter = transform_max_iter
         self.whiten = whiten
 
     def _validate_params(self):

@@ -146,6 +146,29 @@ def test_every_activation(tmp_path):
         check(model, tmp_path / "model.onnx", "transform", X, dtype)
 
 
+def every_activation_in_a_decoder():
+    torch.manual_seed(0)
+    hidden = [layer for kind in ACTIVATIONS.values() for layer in (nn.Linear(6, 6), kind())]
+    decoder = nn.Sequential(nn.Linear(2, 6), *hidden, nn.Linear(6, 4))
+    for layer in decoder:
+        if isinstance(layer, nn.Linear):
+            nn.init.orthogonal_(layer.weight, gain=1.5)
+    return {"architecture": (nn.Linear(4, 2), decoder), "init": "random"}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "params"),
+    [("float32", {"max_iter": 30}), ("float64", every_activation_in_a_decoder())],
+    ids=["float32", "float64, every activation"],
+)
+def test_refined_codes(dtype, params, rows, tmp_path):
+    train, test = rows
+    params = {"early_stopping": False} | params
+    refined, encoder = (transformer(transform_max_iter=n, **params).fit(train) for n in (2, 0))
+    assert not np.allclose(refined.transform(train), encoder.transform(train), rtol=1e-2)
+    check(refined, tmp_path / "model.onnx", "transform", test, dtype)
+
+
 # Tracing takes seconds; a combination has others inside.
 QUICK_SCORINGS = ("combined", "neighbors")
 

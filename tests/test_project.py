@@ -83,12 +83,13 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 835,
-    "_fit.py": 750,
+    "_fit.py": 770,
     "_training/fast.py": 410,
-    "_training/net.py": 530,
+    "_training/net.py": 540,
     "_training/together.py": 485,
-    "_transformer.py": 850,
+    "_transformer.py": 860,
     "_utils/torch.py": 500,
+    "architectures/_base.py": 500,
 }
 
 

@@ -292,6 +292,7 @@ class Autoencoder:
         state["plan"] = dataclasses.asdict(self.plan)
         state["loadings"] = None if self.loadings is None else self.loadings.numpy()
         known = self.module.fallback
+        state["refinements"] = self.module.refinements
         state["fallback"] = None if known is None else to_numpy(dict(known.named_buffers()))
         return state | {"weights": to_numpy(self.module.state_dict())}
 
@@ -317,6 +318,7 @@ class Autoencoder:
         fallback = state.get("fallback") or _of_earlier(state.get("training_codes"))
         if fallback is not None:
             model.module.fallback = PCAFallback(**to_torch(fallback))
+        model.module.refinements = state.get("refinements", 0)
         for name in ("codes", "noise", "_components"):
             setattr(model, name, state[name])
         return model

@@ -298,21 +298,21 @@ class BestEpoch(Stored, Callback):
 
     def on_train_end(self, net, **kwargs):
         # The net stays with the estimator, which must not hold X.
-        train, valid = self.train_, self.valid_
-        self.train_ = self.valid_ = None
+        train, valid, self.train_, self.valid_ = self.train_, self.valid_, None, None
+        net.module_.refinements = net.refinements
         if self.start_state_ is not None:
             self._choose(net, train, valid)
         elif self.best_:
             self._let_fall_back(net, train)
-        net.module_.fallback = None
+        net.module_.fallback, net.module_.refinements = None, 0
         self.kept_ = net.history, self.best_state_ if self.best_ else self.start_state_
 
     def _choose(self, net, train, valid):
         if self.best_state_ is not None:
-            start, of_start = self.start_losses_, net.model.module.fallback
-            if of_start is not None:
+            start, of_start = self.start_losses_, net.model.module
+            if of_start.fallback is not None or of_start.refinements:
                 net.module_.load_state_dict(self.start_state_)
-                start = self._losses(net, valid, of_start)
+                start = self._losses(net, valid, of_start.fallback)
             net.module_.load_state_dict(self.best_state_)
             self._let_fall_back(net, train)
             if is_gain(start, self._losses(net, valid, self.fallback_)):
@@ -327,7 +327,7 @@ class BestEpoch(Stored, Callback):
             self.fallback_ = model.module.fallback
 
     def _losses(self, net, rows, fallback):
-        """Return the losses of held-out rows as they will be, with the fallback."""
+        """Return the losses of held-out rows as they will be."""
         net.module_.fallback = on_device(fallback, net)
         return net.evaluate(rows, held_out=True)[0]
 

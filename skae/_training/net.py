@@ -80,12 +80,16 @@ class Net(skorch.NeuralNet):
         What this net's training consists of, see `skae._training.callbacks`.
     seed : int
         Of the order of the rows and of what corruptions and penalties draw.
+    refinements : int
+        Steps by which the codes of what is predicted are refined. Losses are of the encoder's own.
     **params : dict
         More parameters of skorch's net: ``train_split`` is a `HoldOut` or None, and ``callbacks``
         are the user's.
     """
 
-    def __init__(self, module, criterion, *, model, settings, own_callbacks, seed, **params):
+    def __init__(
+        self, module, criterion, *, model, settings, own_callbacks, seed, refinements=0, **params
+    ):
         super().__init__(
             module,
             criterion,
@@ -98,6 +102,7 @@ class Net(skorch.NeuralNet):
         self.settings = settings
         self.own_callbacks = own_callbacks
         self.seed = seed
+        self.refinements = refinements
         # The root mean squared error of training rows, lately.
         self.error_ = 0.0
         # The fraction of the training that is over, for penalties that change with it.
@@ -346,7 +351,12 @@ class Net(skorch.NeuralNet):
     def infer(self, x, **fit_params):
         """Return the predictor of the loss for rows: completed, and not corrupted."""
         x = (x["x"] if isinstance(x, dict) else x).to(self.device)
-        return self.module_(self.module_.complete(x))
+        module = self.module_
+        module.refinements = self.refinements
+        try:
+            return module(module.complete(x))
+        finally:
+            module.refinements = 0
 
     def evaluation_step(self, batch, training=False):
         # A callback may predict in the middle of an epoch.

@@ -23,7 +23,7 @@ def net_state(net):
 
 def training_params(net):
     """Return what `_build_net` takes to build a net that trains as this one does."""
-    names = ("lr", "max_epochs", "batch_size", "train_split", "seed")
+    names = ("lr", "max_epochs", "batch_size", "train_split", "seed", "refinements")
     # A clone is free of what a training leaves behind. What the average has is in the state.
     own = [
         (name, type(callback)() if name == "average" else clone(callback))

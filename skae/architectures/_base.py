@@ -8,6 +8,8 @@ from torch import nn
 
 from .._utils.registry import Strategy
 from .._utils.torch import as_double, is_tracing, put_rows, take_rows
+from ..losses import SquaredError
+from ._layers import BatchNorm1d, Dropout, Transposed
 
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
@@ -32,6 +34,33 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "softplus": nn.Softplus,
 }
+# By how much a step may make the error of a row larger that has reached its best code.
+_NO_WORSE = 1.0001
+# torch's constants of SELU
+_SELU = 1.6732632423543772, 1.0507009873554805
+# The derivative of each layer that acts on each entry alone, given its input and its output.
+_SLOPES = {
+    Dropout: lambda layer, a, h: a.new_ones(()),
+    BatchNorm1d: lambda layer, a, h: layer.weight * (layer.running_var + layer.eps).rsqrt(),
+    nn.Identity: lambda layer, a, h: a.new_ones(()),
+    nn.ReLU: lambda layer, a, h: (a > 0).to(a.dtype),
+    nn.LeakyReLU: lambda layer, a, h: torch.where(a > 0, 1.0, layer.negative_slope),
+    nn.ELU: lambda layer, a, h: torch.where(a > 0, 1.0, h + layer.alpha),
+    nn.SELU: lambda layer, a, h: torch.where(a > 0, _SELU[1], h + _SELU[0] * _SELU[1]),
+    nn.GELU: lambda layer, a, h: (
+        (1 + torch.erf(a / math.sqrt(2))) / 2 + a * torch.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+    ),
+    nn.SiLU: lambda layer, a, h: h + torch.sigmoid(a) * (1 - h),
+    nn.Mish: lambda layer, a, h: _slope_of_mish(a),
+    nn.Tanh: lambda layer, a, h: 1 - h * h,
+    nn.Sigmoid: lambda layer, a, h: h * (1 - h),
+    nn.Softplus: lambda layer, a, h: torch.sigmoid(layer.beta * a),
+}
+
+
+def _slope_of_mish(a):
+    t = torch.tanh(nn.functional.softplus(a))
+    return t + a * torch.sigmoid(a) * (1 - t * t)
 
 
 @dataclass(frozen=True)
@@ -192,7 +221,8 @@ class AutoencoderModule(nn.Module):
     start as PCA, as T. Bachlechner et al., "ReZero is All You Need" (UAI 2021), start deep nets as
     the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
     ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. A net that is
-    trained gets a ``fallback``, by which it is PCA for the rows that it has not learnt.
+    trained gets a ``fallback``, by which it is PCA for the rows that it has not learnt, and its
+    ``refinements`` are the steps from the encoder's codes to those with the smallest squared error.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -207,6 +237,7 @@ class AutoencoderModule(nn.Module):
         self.gates = nn.Parameter(torch.zeros(2, dtype=torch.float64)) if gated else None
         self.critic = critic
         self.fallback: PCAFallback | None = None
+        self.refinements = 0
         self.register_buffer("spread", torch.ones(n_components, dtype=torch.float64))
         self.register_buffer("noise", torch.ones((), dtype=torch.float64))
         self.register_buffer("start_loss", torch.ones((), dtype=torch.float64))
@@ -229,9 +260,10 @@ class AutoencoderModule(nn.Module):
         return code if out.shape[1] == k else torch.cat([code, out[:, k:]], 1)
 
     def encode(self, x):
-        if self.fallback is None:
-            return self.outputs(x)[:, : self.n_components]
-        return self._chosen(x)[0]
+        if self.fallback is not None:
+            return self._chosen(x)[0]
+        code = self.outputs(x)[:, : self.n_components]
+        return self._refined(x, code)[0] if self.refinements else code
 
     def decode(self, z):
         known, eta = self.fallback, self._decode(z)
@@ -248,15 +280,83 @@ class AutoencoderModule(nn.Module):
     def alone(self, x):
         """Return the codes and the predictors of standardized rows without the fallback."""
         code = self.outputs(x)[:, : self.n_components]
+        return self._refined(x, code) if self.refinements else (code, self._decode(code))
+
+    def _unrefined(self, x):
+        code = self.outputs(x)[:, : self.n_components]
         return code, self._decode(code)
 
     def _decode(self, z):
-        nonlinear = self.g(z).flatten(1)
+        return self._decoded(z, self.g(z))
+
+    def _decoded(self, z, nonlinear):
+        nonlinear = nonlinear.flatten(1)
         if self.gates is not None:
             nonlinear = self.gates[1] * nonlinear
         if self.E is None:
             return self.join(0.0, nonlinear)
-        return self.join(z @ (self.E.t() if self.D is None else self.D), nonlinear)
+        return self.join(z @ self._linear_decoder(), nonlinear)
+
+    def _linear_decoder(self):
+        return self.E.t() if self.D is None else self.D
+
+    # -- codes nearer to the best ones -----------------------------------------------------------
+
+    def can_refine(self):
+        """Return whether the decoder's derivatives are known, and the loss is the squared error."""
+        if type(self.loss) is not SquaredError or type(self.g) is not nn.Sequential:
+            return False
+        kept = all(not getattr(layer, "inplace", False) for layer in self.g)
+        return kept and {*map(type, self.g)} <= {nn.Linear, Transposed, *_SLOPES}
+
+    def _refined(self, x, code):
+        """Return codes that reconstruct rows better than the encoder's, and their predictors.
+
+        A step goes down the gradient of a row's squared error as far as is best where the decoder
+        is linear. A row that it does not improve stays where it is.
+        """
+        eta, slopes = self._with_slopes(code)
+        loss = (eta - x).square().sum(1)
+        for _ in range(self.refinements):
+            step = self._gradient(x - eta, slopes)
+            change = self._derivative(step, slopes).square().sum(1)
+            length = step.square().sum(1) / change.clamp(min=torch.finfo(x.dtype).tiny)
+            other = code + length[:, None] * step
+            other_eta, other_slopes = self._with_slopes(other)
+            other_loss = (other_eta - x).square().sum(1)
+            # Where nothing is left to gain, rounding must not decide which code a row has.
+            better = other_loss < _NO_WORSE * loss
+            loss, better = torch.where(better, other_loss, loss), better[:, None]
+            code, eta = torch.where(better, other, code), torch.where(better, other_eta, eta)
+            pairs = zip(other_slopes, slopes, strict=True)
+            slopes = [torch.where(better, *pair) for pair in pairs]
+        return code, eta
+
+    def _with_slopes(self, z):
+        """Return the predictors of codes, and the derivatives of the layers without weights."""
+        h, slopes = z, []
+        for layer in self.g:
+            before, h = h, layer(h)
+            if type(layer) in _SLOPES:
+                slopes.append(_SLOPES[type(layer)](layer, before, h))
+        return self._decoded(z, h), slopes
+
+    def _derivative(self, step, slopes):
+        """Return how fast predictors change along steps of the codes."""
+        d, slopes = step, iter(slopes)
+        for layer in self.g:
+            d = d * next(slopes) if type(layer) in _SLOPES else d @ layer.weight.t()
+        d = d if self.gates is None else self.gates[1] * d
+        return d if self.E is None else d + step @ self._linear_decoder()
+
+    def _gradient(self, residual, slopes):
+        """Return the codes' part in residuals: half of the negative gradient of their squares."""
+        d, slopes = residual if self.gates is None else self.gates[1] * residual, reversed(slopes)
+        for layer in reversed(self.g):
+            d = d * next(slopes) if type(layer) in _SLOPES else d @ layer.weight
+        return d if self.E is None else d + residual @ self._linear_decoder().t()
+
+    # -- the fallback ----------------------------------------------------------------------------
 
     def _chosen(self, x):
         """Return codes of standardized rows and their predictors: PCA's where the net is worse."""
@@ -315,7 +415,7 @@ class AutoencoderModule(nn.Module):
         self.eval()
         gaps = missing.any(1)
         known, missing = take_rows(x, gaps), take_rows(missing, gaps)
-        seen = self._completed(known, missing, self.alone)
+        seen = self._completed(known, missing, self._unrefined)
         if self.fallback is not None:
             worse = self._compared(seen)[0]
             if is_tracing() or worse.any():

@@ -5,11 +5,10 @@ from numbers import Real
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from .._utils.sklearn import Interval, StrOptions
 from ._base import Architecture
-from ._layers import BatchNorm1d, Dropout
+from ._layers import BatchNorm1d, Dropout, Transposed
 
 NORMS = {"batch": BatchNorm1d, "layer": nn.LayerNorm}
 
@@ -106,23 +105,10 @@ class Dense(Architecture, name="dense", also=("mlp", "linear", "fully_connected"
         return nn.Sequential(*layers, last if self.tied else plan.end(last))
 
 
-class _Transposed(nn.Module):
-    """A linear layer with another one's weights, transposed, and a bias of its own."""
-
-    def __init__(self, layer, bias, n_inputs):
-        super().__init__()
-        self.layer = layer
-        self.bias = bias
-        self.n_inputs = n_inputs
-
-    def forward(self, z):
-        return functional.linear(z, self.layer.weight[: self.n_inputs].t(), self.bias)
-
-
 def _tie(f, g, n_components):
     linear = [layer for layer in f if isinstance(layer, nn.Linear)]
     places = [i for i, layer in enumerate(g) if isinstance(layer, nn.Linear)]
     for place, layer in zip(places, linear[::-1], strict=True):
         # The encoder may say more than the code; the decoder takes the code.
         n_inputs = n_components if layer is linear[-1] else layer.out_features
-        g[place] = _Transposed(layer, g[place].bias, n_inputs)
+        g[place] = Transposed(layer, g[place].bias, n_inputs)

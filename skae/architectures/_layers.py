@@ -57,6 +57,23 @@ class Dropout(nn.Dropout):
         return state
 
 
+class Transposed(nn.Module):
+    """A linear layer with another one's weights, transposed, and a bias of its own."""
+
+    def __init__(self, layer, bias, n_inputs):
+        super().__init__()
+        self.layer = layer
+        self.bias = bias
+        self.n_inputs = n_inputs
+
+    @property
+    def weight(self):
+        return self.layer.weight[: self.n_inputs].t()
+
+    def forward(self, z):
+        return functional.linear(z, self.weight, self.bias)
+
+
 class SwapAxes(nn.Module):
     """Swaps the two axes of each sample."""
 

@@ -123,12 +123,19 @@ def _gelu(graph, node, x, approximate="none"):
         raise NotImplementedError("aten.gelu.default with approximate='tanh'")
     half = graph.op("Mul", x, graph.as_type(0.5, x.dtype))
     scaled = graph.op("Mul", x, graph.as_type(0.5**0.5, x.dtype))
-    erf = graph.op("Erf", scaled) if x.dtype == torch.float32 else _erf(graph, scaled, x.dtype)
+    erf = _erf(graph, scaled, x.dtype)
     return graph.op("Mul", half, graph.op("Add", erf, graph.as_type(1, x.dtype)))
+
+
+@translates("aten.erf.default")
+def _error_function(graph, node, x):
+    return _erf(graph, x.name, x.dtype)
 
 
 def _erf(graph, x, dtype):
     """Return the error function: erfc(z) is exp(-z^2) times a smooth function of 1 / (2 + z)."""
+    if dtype == torch.float32:
+        return graph.op("Erf", x)
     nodes = np.polynomial.chebyshev.chebinterpolate(
         # the ends of the interval are z = infinity and z = 0
         lambda u: erfcx(4 / (1 + u) - 2),
