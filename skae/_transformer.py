@@ -258,6 +258,9 @@ class AutoencoderTransformer(
     PCA, and so is one beyond the range of these rows that loses on PCA at all. The last component
     of its code is then outside the range of theirs. ``partial_fit`` does without this.
 
+    The losses in `history_` and `loss_` are those of the encoder's codes, before the steps that
+    `transform_max_iter` is about.
+
     References
     ----------
     G. E. Hinton, R. R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",

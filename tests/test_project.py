@@ -87,7 +87,7 @@ LONG = {
     "_training/fast.py": 410,
     "_training/net.py": 540,
     "_training/together.py": 485,
-    "_transformer.py": 860,
+    "_transformer.py": 865,
     "_utils/torch.py": 500,
     "architectures/_base.py": 500,
 }
