@@ -97,7 +97,10 @@ def test_every_loss(loss, tmp_path):
 
 @pytest.mark.parametrize(
     "loss",
-    ["poisson", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixed", "multinomial"))],
+    [
+        pytest.param("poisson", marks=pytest.mark.extended),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixed", "multinomial")),
+    ],
 )
 def test_losses_that_prepare_rows_in_a_detector(loss, tmp_path):
     X = data_for(loss)
@@ -285,7 +288,9 @@ def a_table():
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("output", ["score", "predict", "p_values"])
+@pytest.mark.parametrize(
+    "output", [*(pytest.param(o, marks=pytest.mark.slow) for o in ("score", "predict")), "p_values"]
+)
 def test_what_is_behind_the_encoder_of_a_table(output, tmp_path):
     table = a_table()
     model = TableAnomalyDetector(random_state=0).fit(table[:50])

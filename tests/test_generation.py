@@ -45,6 +45,7 @@ def test_samples_are_in_the_domain_of_the_loss(loss, digits):
         assert set(np.unique(samples)) <= set(np.unique(counts))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("penalty", [None, pytest.param("variational", marks=pytest.mark.slow)])
 def test_samples_look_like_the_rows(penalty, images):
     model = fit(images, penalty=penalty, max_iter=30)

@@ -132,6 +132,7 @@ def test_training_lowers_the_loss_on_digits(name, digits):
     assert np.isfinite(model.reconstruct(digits)).all()
 
 
+@pytest.mark.extended
 def test_robust_losses_leave_outlying_entries_out(digits):
     rng = np.random.default_rng(0)
     X = digits + 5 * (rng.uniform(size=digits.shape) < 0.02)

@@ -46,10 +46,14 @@ def alone(model):
     "params",
     [
         {},
-        {"init": "random"},
+        pytest.param({"init": "random"}, marks=pytest.mark.extended),
         {"architecture": Dense(tied=True)},
-        {"architecture": Dense(norm="batch", dropout=0.1)},
-        {"hidden_layer_sizes": (16, 8), "activation": "tanh"},
+        pytest.param(
+            {"architecture": Dense(norm="batch", dropout=0.1)}, marks=pytest.mark.extended
+        ),
+        pytest.param(
+            {"hidden_layer_sizes": (16, 8), "activation": "tanh"}, marks=pytest.mark.extended
+        ),
     ],
     ids=str,
 )

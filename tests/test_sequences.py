@@ -183,7 +183,11 @@ def test_the_loss_of_tokens_is_that_of_scikit_learn(tokens):
 
 @pytest.mark.parametrize(
     "architecture",
-    ["dense", "recurrent", pytest.param(Recurrent(embedding_size=6), marks=pytest.mark.slow)],
+    [
+        "dense",
+        pytest.param("recurrent", marks=pytest.mark.extended),
+        pytest.param(Recurrent(embedding_size=6), marks=pytest.mark.slow),
+    ],
 )
 def test_sentences_make_the_round_trip(architecture, tokens):
     model = fit(

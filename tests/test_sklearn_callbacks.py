@@ -254,6 +254,7 @@ def test_a_progress_bar_shows_epochs(iris, capfd):
     assert "AutoencoderTransformer" in capfd.readouterr().out
 
 
+@pytest.mark.extended
 def test_the_code_of_the_guide_runs(digits):
     pytest.importorskip("rich")
     blocks = python_blocks("how_to/callbacks.rst")

@@ -82,7 +82,7 @@ def errors_by_epoch(train, test, k, seed, down_to=0.0, **params):
 
     @torch.no_grad()
     def look(net):
-        errors.append((net.module_(x) - x).square().mean().item() * unit)
+        errors.append((net.infer(x) - x).square().mean().item() * unit)
         if errors[-1] <= down_to:
             raise _Enough
 
