@@ -45,6 +45,8 @@ class Choice:
             alpha=self.alpha,
             max_iter=n_epochs,
             random_state=seed,
+            # what is compared is the training
+            transform_max_iter=0,
         )
 
 

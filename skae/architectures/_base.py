@@ -326,6 +326,9 @@ class AutoencoderModule(nn.Module):
             other_loss = (other_eta - x).square().sum(1)
             # Where nothing is left to gain, rounding must not decide which code a row has.
             better = other_loss < _NO_WORSE * loss
+            if self.fallback is not None:
+                # There a code would be PCA's.
+                better = better & ~self.fallback.is_away(other)
             loss, better = torch.where(better, other_loss, loss), better[:, None]
             code, eta = torch.where(better, other, code), torch.where(better, other_eta, eta)
             pairs = zip(other_slopes, slopes, strict=True)
