@@ -125,7 +125,10 @@ def transform_table(folder, rows):
     """Write the seconds of transform, and over PCA's and the bare forward pass."""
     nets = ["linear-sized", "default net"]
     over_pca = {n: case_ratios(rows, "transform", f"skae, {n}", "PCA") for n in nets}
-    bare = {n: case_ratios(rows, "transform", f"skae, {n}", f"forward, {n}") for n in nets}
+    bare, without_steps = (
+        {n: case_ratios(rows, "transform", f"skae, {n}{end}", f"forward, {n}") for n in nets}
+        for end in ("", ", no steps")
+    )
     body = []
     for case, peers in medians(rows, "transform").items():
         cells = [case, f"{1e3 * peers['PCA']:.3g}"]
@@ -134,10 +137,12 @@ def transform_table(folder, rows):
                 f"{1e3 * peers[f'skae, {net}']:.3g}",
                 number(over_pca[net][case], "{:.2f}"),
                 number(bare[net][case], "{:.2f}"),
+                number(without_steps[net][case], "{:.2f}"),
             ]
         body.append(cells)
     header = ["Rows x features", "PCA, ms"]
-    header += [f"{net}, {what}" for net in nets for what in ("ms", "over PCA", "over the forward")]
+    columns = "ms", "over PCA", "over the forward", "without steps, over the forward"
+    header += [f"{net}, {what}" for net in nets for what in columns]
     (folder / "costs_transform.inc").write_text(list_table(header, body))
 
 
