@@ -315,31 +315,43 @@ class AutoencoderModule(nn.Module):
         A step goes down the gradient of a row's squared error as far as is best where the decoder
         is linear. A row that it does not improve stays where it is.
         """
+        tiny = torch.finfo(x.dtype).tiny
         eta, slopes = self._with_slopes(code)
-        loss = (eta - x).square().sum(1)
-        for _ in range(self.refinements):
+        loss = (eta - x).square().sum(1, keepdim=True)
+        for left in reversed(range(self.refinements)):
             step = self._gradient(x - eta, slopes)
-            change = self._derivative(step, slopes).square().sum(1)
-            length = step.square().sum(1) / change.clamp(min=torch.finfo(x.dtype).tiny)
-            other = code + length[:, None] * step
-            other_eta, other_slopes = self._with_slopes(other)
-            other_loss = (other_eta - x).square().sum(1)
+            change = self._derivative(step, slopes).square().sum(1, keepdim=True)
+            length = step.square().sum(1, keepdim=True) / change.clamp(min=tiny)
+            other = code + length * step
+            other_eta, other_slopes = (
+                self._with_slopes(other) if left else (self._decode(other), [])
+            )
+            other_loss = (other_eta - x).square().sum(1, keepdim=True)
             # Where nothing is left to gain, rounding must not decide which code a row has.
             better = other_loss < _NO_WORSE * loss
             if self.fallback is not None:
                 # There a code would be PCA's.
-                better = better & ~self.fallback.is_away(other)
-            loss, better = torch.where(better, other_loss, loss), better[:, None]
-            code, eta = torch.where(better, other, code), torch.where(better, other_eta, eta)
-            pairs = zip(other_slopes, slopes, strict=True)
-            slopes = [torch.where(better, *pair) for pair in pairs]
+                better = better & ~self.fallback.is_away(other)[:, None]
+            found = [other_loss, other, other_eta, *other_slopes]
+            if is_tracing() or not better.all():
+                known = [loss, code, eta, *slopes][: len(found)]
+                pairs = zip(found, known, strict=True)
+                found = [torch.where(better, new, old) for new, old in pairs]
+            loss, code, eta, *slopes = found
         return code, eta
 
     def _with_slopes(self, z):
         """Return the predictors of codes, and the derivatives of the layers without weights."""
         h, slopes = z, []
         for layer in self.g:
-            before, h = h, layer(h)
+            before = h
+            if type(layer) is nn.SiLU:
+                # the exponential function takes most of the time: once for both
+                sigmoid = torch.sigmoid(before)
+                h = before * sigmoid
+                slopes.append(h + sigmoid * (1 - h))
+                continue
+            h = layer(before)
             if type(layer) in _SLOPES:
                 slopes.append(_SLOPES[type(layer)](layer, before, h))
         return self._decoded(z, h), slopes
