@@ -66,7 +66,13 @@ def skip_without_packages(page):
             pytest.skip(f"{package} is not installed")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def with_marks(page):
+    # the documentation cannot be made unless the code of a page with pictures runs
+    drawn = "/generated/tutorials/" in page.read_text()
+    return pytest.param(page, marks=[pytest.mark.slow] if drawn else [])
+
+
+@pytest.mark.parametrize("page", [*map(with_marks, PAGES)], ids=lambda page: page.stem)
 def test_code_of_the_pages_runs(page, short_fits, tmp_path, monkeypatch):
     skip_without_packages(page)
     monkeypatch.chdir(tmp_path)
