@@ -10,11 +10,8 @@ import torch
 from torch import nn
 
 from .._utils.torch import private_operator
-from ..architectures._base import AutoencoderModule
+from ..architectures._base import SELU, AutoencoderModule
 from ..losses import SquaredError
-
-# torch's own constants of SELU, which has no backward of its own
-_SELU = 1.6732632423543772, 1.0507009873554805
 
 # Entries from which four plain passes are faster than torch's one, which is not vectorised well.
 _MANY = 2**13
@@ -36,7 +33,8 @@ _SLOPES = {
         lambda f, o, d, a, h: f(d, a, o.negative_slope, False, grad_input=d),
     ),
     nn.ELU: ("elu_backward", lambda f, o, d, a, h: f(d, o.alpha, 1, 1, False, a, grad_input=d)),
-    nn.SELU: ("elu_backward", lambda f, o, d, a, h: f(d, *_SELU, 1, False, a, grad_input=d)),
+    # SELU has no backward of its own
+    nn.SELU: ("elu_backward", lambda f, o, d, a, h: f(d, *SELU, 1, False, a, grad_input=d)),
     nn.GELU: (
         "gelu_backward",
         lambda f, o, d, a, h: f(d, a, approximate=o.approximate, grad_input=d),

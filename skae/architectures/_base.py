@@ -37,7 +37,7 @@ ACTIVATIONS = {
 # By how much a step may make the error of a row larger that has reached its best code.
 _NO_WORSE = 1.0001
 # torch's constants of SELU
-_SELU = 1.6732632423543772, 1.0507009873554805
+SELU = 1.6732632423543772, 1.0507009873554805
 # The derivative of each layer that acts on each entry alone, given its input and its output.
 _SLOPES = {
     Dropout: lambda layer, a, h: a.new_ones(()),
@@ -46,11 +46,10 @@ _SLOPES = {
     nn.ReLU: lambda layer, a, h: (a > 0).to(a.dtype),
     nn.LeakyReLU: lambda layer, a, h: torch.where(a > 0, 1.0, layer.negative_slope),
     nn.ELU: lambda layer, a, h: torch.where(a > 0, 1.0, h + layer.alpha),
-    nn.SELU: lambda layer, a, h: torch.where(a > 0, _SELU[1], h + _SELU[0] * _SELU[1]),
+    nn.SELU: lambda layer, a, h: torch.where(a > 0, SELU[1], h + SELU[0] * SELU[1]),
     nn.GELU: lambda layer, a, h: (
         (1 + torch.erf(a / math.sqrt(2))) / 2 + a * torch.exp(-a * a / 2) / math.sqrt(2 * math.pi)
     ),
-    nn.SiLU: lambda layer, a, h: h + torch.sigmoid(a) * (1 - h),
     nn.Mish: lambda layer, a, h: _slope_of_mish(a),
     nn.Tanh: lambda layer, a, h: 1 - h * h,
     nn.Sigmoid: lambda layer, a, h: h * (1 - h),
@@ -61,6 +60,21 @@ _SLOPES = {
 def _slope_of_mish(a):
     t = torch.tanh(nn.functional.softplus(a))
     return t + a * torch.sigmoid(a) * (1 - t * t)
+
+
+def _silu(layer, a):
+    # The exponential function takes most of the time: once for both.
+    sigmoid = torch.sigmoid(a)
+    h = a * sigmoid
+    return h, h + sigmoid * (1 - h)
+
+
+def _with_slope(slope):
+    return lambda layer, a: (h := layer(a), slope(layer, a, h))
+
+
+# What such a layer makes of its input, and its derivative there.
+_ENTRYWISE = {kind: _with_slope(slope) for kind, slope in _SLOPES.items()} | {nn.SiLU: _silu}
 
 
 @dataclass(frozen=True)
@@ -262,7 +276,7 @@ class AutoencoderModule(nn.Module):
     def encode(self, x):
         if self.fallback is not None:
             return self._chosen(x)[0]
-        code = self.outputs(x)[:, : self.n_components]
+        code = self._encoded(x)
         return self._refined(x, code)[0] if self.refinements else code
 
     def decode(self, z):
@@ -279,12 +293,14 @@ class AutoencoderModule(nn.Module):
 
     def alone(self, x):
         """Return the codes and the predictors of standardized rows without the fallback."""
-        code = self.outputs(x)[:, : self.n_components]
-        return self._refined(x, code) if self.refinements else (code, self._decode(code))
+        return self._refined(x, self._encoded(x)) if self.refinements else self._unrefined(x)
 
     def _unrefined(self, x):
-        code = self.outputs(x)[:, : self.n_components]
+        code = self._encoded(x)
         return code, self._decode(code)
+
+    def _encoded(self, x):
+        return self.outputs(x)[:, : self.n_components]
 
     def _decode(self, z):
         return self._decoded(z, self.g(z))
@@ -300,14 +316,12 @@ class AutoencoderModule(nn.Module):
     def _linear_decoder(self):
         return self.E.t() if self.D is None else self.D
 
-    # -- codes nearer to the best ones -----------------------------------------------------------
-
     def can_refine(self):
         """Return whether the decoder's derivatives are known, and the loss is the squared error."""
         if type(self.loss) is not SquaredError or type(self.g) is not nn.Sequential:
             return False
         kept = all(not getattr(layer, "inplace", False) for layer in self.g)
-        return kept and {*map(type, self.g)} <= {nn.Linear, Transposed, *_SLOPES}
+        return kept and {*map(type, self.g)} <= {nn.Linear, Transposed, *_ENTRYWISE}
 
     def _refined(self, x, code):
         """Return codes that reconstruct rows better than the encoder's, and their predictors.
@@ -344,23 +358,18 @@ class AutoencoderModule(nn.Module):
         """Return the predictors of codes, and the derivatives of the layers without weights."""
         h, slopes = z, []
         for layer in self.g:
-            before = h
-            if type(layer) is nn.SiLU:
-                # the exponential function takes most of the time: once for both
-                sigmoid = torch.sigmoid(before)
-                h = before * sigmoid
-                slopes.append(h + sigmoid * (1 - h))
-                continue
-            h = layer(before)
-            if type(layer) in _SLOPES:
-                slopes.append(_SLOPES[type(layer)](layer, before, h))
+            if type(layer) in _ENTRYWISE:
+                h, slope = _ENTRYWISE[type(layer)](layer, h)
+                slopes.append(slope)
+            else:
+                h = layer(h)
         return self._decoded(z, h), slopes
 
     def _derivative(self, step, slopes):
         """Return how fast predictors change along steps of the codes."""
         d, slopes = step, iter(slopes)
         for layer in self.g:
-            d = d * next(slopes) if type(layer) in _SLOPES else d @ layer.weight.t()
+            d = d * next(slopes) if type(layer) in _ENTRYWISE else d @ layer.weight.t()
         d = d if self.gates is None else self.gates[1] * d
         return d if self.E is None else d + step @ self._linear_decoder()
 
@@ -368,10 +377,8 @@ class AutoencoderModule(nn.Module):
         """Return the codes' part in residuals: half of the negative gradient of their squares."""
         d, slopes = residual if self.gates is None else self.gates[1] * residual, reversed(slopes)
         for layer in reversed(self.g):
-            d = d * next(slopes) if type(layer) in _SLOPES else d @ layer.weight
+            d = d * next(slopes) if type(layer) in _ENTRYWISE else d @ layer.weight
         return d if self.E is None else d + residual @ self._linear_decoder().t()
-
-    # -- the fallback ----------------------------------------------------------------------------
 
     def _chosen(self, x):
         """Return codes of standardized rows and their predictors: PCA's where the net is worse."""
