@@ -1,5 +1,6 @@
 """Real data sets that the tests share."""
 
+import hypothesis
 import matplotlib
 import pytest
 import torch
@@ -11,6 +12,10 @@ from skae import AutoencoderAnomalyDetector, AutoencoderTransformer
 matplotlib.use("Agg")
 # Two test processes on two cores: more threads each would only wait for each other.
 torch.set_num_threads(1)
+# The same examples in each run, so that a change is not held up by a case that it did not touch;
+# --hypothesis-profile=default looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture

@@ -112,6 +112,8 @@ def test_a_first_row_that_may_be_either_is_asked_for(read):
         ("a;b\n1.234;1,5\n2.345;2,5\n", ["1.234", "2.345"]),
         ('a,b\n"1,5",x\n', ["1,5"]),
         ("a;b\n1,5;x\nnone;y\n", ["1,5", "none"]),
+        # one comma in each line, and two semicolons
+        ("a;b;c,d\n0,5;x;y\n1,5;x;\n0,5;x;y\n", [0.5, 1.5, 0.5]),
     ],
 )
 def test_decimal_commas(text, found, read):

@@ -1,6 +1,7 @@
 """What a delimited text does not say of itself: its separator, and whether it begins with names."""
 
 import csv
+import itertools
 import re
 from collections import Counter
 from typing import NamedTuple
@@ -74,7 +75,8 @@ def _given_separator(sep):
 def _find_separator(text):
     """Return the separator with which most rows have the same number of fields, more than one.
 
-    Of several, it is the one that leaves more numbers: ``1,5;2,5`` is two numbers, not three parts.
+    Of several, it is the one with which numbers take up more of the text: ``1,5;2,5`` is two
+    numbers, not three parts.
     """
     found = []
     for sep in SEPARATORS:
@@ -82,9 +84,14 @@ def _find_separator(text):
         rows = dialect.sample(text)
         width, n_equal = Counter(map(len, rows)).most_common(1)[0]
         if max(width, len(rows[0])) > 1:
-            fields = [field for row in rows for field in row]
-            numbers = sum(field in _MISSING or dialect.is_number(field) for field in fields)
-            found.append((width > 1, n_equal / len(rows), numbers / len(fields), width, sep))
+            # A field is as long as its text and the separator after it, so that all of them have
+            # the same length with each separator.
+            numbers, length = 0, 0
+            for field in itertools.chain.from_iterable(rows):
+                length += len(field) + 1
+                if field in _MISSING or dialect.is_number(field):
+                    numbers += len(field) + 1
+            found.append((width > 1, n_equal / len(rows), numbers / length, width, sep))
     return max(found)[-1] if found else ","
 
 
