@@ -38,11 +38,16 @@ KINDS = [
     Dense(tied=True),
     Dense(tied=True, norm="batch"),
     Convolutional(n_dims=1),
-    Convolutional(norm="batch", n_residual_blocks=2),
     Convolutional(kernel_size=5, stride=3),
     Recurrent("lstm"),
-    Recurrent(bidirectional=True),
     Recurrent("lstm", bidirectional=True, embedding_size=3),
+    *(
+        pytest.param(dear, marks=pytest.mark.extended)
+        for dear in (
+            Convolutional(norm="batch", n_residual_blocks=2),
+            Recurrent(bidirectional=True),
+        )
+    ),
 ]
 
 

@@ -120,7 +120,9 @@ def test_in_a_pipeline(scaler, cancer):
     assert set(pipeline.predict(test)) == {-1, 1}
 
 
-@pytest.mark.parametrize("scoring", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize(
+    "scoring", ["roc_auc", pytest.param("average_precision", marks=pytest.mark.extended)]
+)
 def test_in_a_search_on_labelled_rows(scoring, cancer):
     train, _, odd, _ = cancer
     pipeline = make_pipeline(StandardScaler(), detector(max_iter=2))
@@ -174,6 +176,7 @@ def test_chunks_are_calibrated_on_rows_that_were_not_trained_on(cancer):
     assert model.p_values(train[:300]).min() == pytest.approx(1 / 300)
 
 
+@pytest.mark.extended
 def test_small_chunks_reach_every_net_and_keep_to_their_folds(cancer):
     train, *_ = cancer
     model = detector(random_state=1)

@@ -161,8 +161,15 @@ def every_activation_in_a_decoder():
 
 @pytest.mark.parametrize(
     ("dtype", "params"),
-    [("float32", {"max_iter": 30}), ("float64", every_activation_in_a_decoder())],
-    ids=["float32", "float64, every activation"],
+    [
+        pytest.param("float32", {"max_iter": 30}, id="float32"),
+        pytest.param(
+            "float64",
+            every_activation_in_a_decoder(),
+            id="float64, every activation",
+            marks=pytest.mark.extended,
+        ),
+    ],
 )
 def test_refined_codes(dtype, params, rows, tmp_path):
     train, test = rows

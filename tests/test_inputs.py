@@ -223,7 +223,7 @@ def test_batches_made_when_needed_are_those_of_the_copy(dtype, weighted, digits,
     assert_allclose(other.components_, start.components_, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.int16, marks=pytest.mark.extended)])
 def test_a_file_is_never_copied_whole(dtype, tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "_HELD_BYTES", 2**16)
     monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 2**16)

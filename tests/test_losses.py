@@ -344,7 +344,7 @@ class Shifted(Loss):
         return (eta - x).square().mean(1) - 1000
 
 
-@pytest.mark.parametrize("penalty", [None, "mmd"])
+@pytest.mark.parametrize("penalty", [None, pytest.param("mmd", marks=pytest.mark.extended)])
 def test_a_loss_below_zero_is_trained_as_any_other(digits, penalty):
     train, test = digits[:300], digits[300:]
     params = {"max_iter": 20, "penalty": penalty, "random_state": 0}

@@ -313,7 +313,10 @@ def test_a_row_that_loses_on_pca_is_reconstructed_as_by_pca(loss, errors, dtype)
     assert (errors(odd, rebuilt)[beyond] <= 1.06 * of_pca[beyond]).all()
 
 
-@pytest.mark.parametrize(("table", "seed"), [("counts", 205), ("outliers", 216)])
+@pytest.mark.parametrize(
+    ("table", "seed"),
+    [pytest.param("counts", 205, marks=pytest.mark.extended), ("outliers", 216)],
+)
 def test_an_extreme_row_is_no_worse_off_than_with_pca(table, seed):
     train, test, n_components, _ = make_case(table, seed)
     model = AutoencoderTransformer(n_components, random_state=seed).fit(train)

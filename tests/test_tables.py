@@ -358,6 +358,7 @@ def test_without_training_numbers_are_those_of_pca():
     assert_allclose(codes / codes.std(0), expected / expected.std(0), atol=1e-9)
 
 
+@pytest.mark.extended
 def test_training_improves_the_columns_of_unseen_rows(split, model):
     train, test = split
     start = AutoencoderTransformer(max_iter=0)
@@ -545,6 +546,7 @@ def test_new_rows_are_flagged_as_often_as_promised(detector):
     assert_allclose(scores, detector.score_samples(new), rtol=1e-12)
 
 
+@pytest.mark.extended
 def test_what_the_judgements_of_a_table_promise(split, detector):
     """Bounds and probabilities of tables with categories, by many draws of new rows."""
     held = []
