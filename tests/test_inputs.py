@@ -223,15 +223,18 @@ def test_batches_made_when_needed_are_those_of_the_copy(dtype, weighted, digits,
     assert_allclose(other.components_, start.components_, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.int16, marks=pytest.mark.extended)])
-def test_a_file_is_never_copied_whole(dtype, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "order"),
+    [(np.float32, "F"), pytest.param(np.int16, "C", marks=pytest.mark.extended)],
+)
+def test_a_file_is_never_copied_whole(dtype, order, tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "_HELD_BYTES", 2**16)
     monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 2**16)
     monkeypatch.setattr(selection, "_KEY_BYTES", 2**18)
     monkeypatch.setattr(_fit, "_MOST_ENTRIES", 2**16)
     monkeypatch.setattr(autoencoder, "_MOST_ENTRIES", 2**16)
     generator = np.random.default_rng(0)
-    X = generator.integers(-3000, 3000, size=(8000, 1000)).astype(dtype)
+    X = generator.integers(-3000, 3000, size=(8000, 1000)).astype(dtype, order)
     file = mapped(X, tmp_path)
     del X
     model = small(init="random", max_iter=1, batch_size=100)

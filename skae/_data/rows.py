@@ -202,7 +202,10 @@ class Rows(Dataset):
         rows = self.index[part]
         if sparse.issparse(self.X):
             return dense_rows(self.X, rows)
-        return self.X.take(rows, axis=0).astype(float_type(self.X), copy=False)
+        # The quicker `take` copies all of an X whose rows are not contiguous, such as a data frame.
+        whole = self.X.flags.c_contiguous and self.X.flags.aligned
+        found = self.X.take(rows, axis=0) if whole else self.X[rows]
+        return found.astype(float_type(self.X), copy=False)
 
     def _prepared(self, part):
         return self.preparation.transform(self._dense(part))[0]
