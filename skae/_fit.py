@@ -24,7 +24,7 @@ from ._data.selection import (
     resolve_batch_size,
     resolve_max_iter,
 )
-from ._model.autoencoder import Autoencoder
+from ._model.autoencoder import MEASURED_ROWS, Autoencoder
 from ._model.start import Seen, Variances, draw_seed, row_count, start
 from ._model.stream import Stream, follow, move_linear_paths, seen_from_state, start_again
 from ._training.callbacks import (
@@ -562,10 +562,11 @@ def _finish(begun, net, one_pass, keep_codes):
             net.module_.fallback = on_device(model.module.fallback, net)
             model.keep_codes(_some(rows))
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
-            module = net.module_ if changed and model is learner else model.module
-            measured = rows.some(_KEPT_ROWS) if one_pass else rows
+            trained = changed and model is learner
+            module = net.module_ if trained else model.module
+            most = _KEPT_ROWS if one_pass else MEASURED_ROWS if trained else len(rows)
             net.module_.refinements = model.module.refinements
-            variances = Variances.of(measured, module, row_count(rows))
+            variances = Variances.of(rows.some(most), module, row_count(rows))
             net.module_.refinements = 0
     return Fitted(
         model,

@@ -182,6 +182,8 @@ class AutoencoderTransformer(
         training rows. PCA's where the start was kept. Computed when it is first asked for.
     explained_variance_ : ndarray of shape (n_components,)
         Variance of each code on the training rows, with ``n_samples - 1`` degrees of freedom.
+        This and the three attributes below are measured on at most 100,000 rows, evenly spaced,
+        where the start was not kept.
     explained_variance_ratio_ : ndarray of shape (n_components,)
         The explained fraction of the variance of the training rows, ``score(X)``, divided
         among the codes in proportion to `explained_variance_`.
@@ -254,9 +256,10 @@ class AutoencoderTransformer(
     An error in ``fit`` or ``partial_fit`` leaves the estimator as it was before the call. Ctrl-C
     ends the training, with the best epoch kept.
 
-    A row that loses more on PCA than any row that the net was trained on is reconstructed as by
-    PCA, and so is one beyond the range of these rows that loses on PCA at all. The last component
-    of its code is then outside the range of theirs. ``partial_fit`` does without this.
+    A row that loses more on PCA than any row that the net was trained on (or than any of 100,000
+    of them, evenly spaced) is reconstructed as by PCA, and so is one beyond the range of these rows
+    that loses on PCA at all. The last component of its code is then outside the range of theirs.
+    ``partial_fit`` does without this.
 
     The losses in `history_` and `loss_` are those of the encoder's codes, before the steps that
     `transform_max_iter` is about.

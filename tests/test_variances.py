@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from skae import AutoencoderTransformer
-from skae._model import start
+from skae import AutoencoderTransformer, _fit
+from skae._model import autoencoder, start
 
 NAMES = ["explained_variance_", "explained_variance_ratio_", "singular_values_", "noise_variance_"]
 
@@ -71,6 +71,24 @@ def test_a_trained_net_measures_its_own_codes(digits):
     again = pickle.loads(pickle.dumps(model))
     assert_allclose(again.explained_variance_, model.explained_variance_, rtol=0)
     assert_allclose(model.inverse_transform(model.transform(digits)), model.reconstruct(digits))
+
+
+def test_a_net_of_many_rows_is_measured_by_a_part_of_them(digits, monkeypatch):
+    for module in (_fit, autoencoder):
+        monkeypatch.setattr(module, "MEASURED_ROWS", 100)
+    model = fit(digits, 4, max_iter=20, early_stopping=False)
+    assert model.best_iter_ > 0
+    assert_allclose(model.explained_variance_, model.transform(digits).var(0), rtol=0.3)
+    assert_allclose(model.explained_variance_ratio_.sum(), model.score(digits), rtol=0.05)
+    assert model.explained_variance_ratio_.sum() != pytest.approx(model.score(digits), rel=1e-4)
+    pca = PCA(4, svd_solver="full").fit(digits)
+    of_pca = ((digits - pca.inverse_transform(pca.transform(digits))) ** 2).sum(1)
+    of_net = ((digits - model.reconstruct(digits)) ** 2).sum(1)
+    # Rows that were not looked at are PCA's at most, and none is far worse off.
+    assert (of_net - of_pca).max() < 0.5 * of_pca.max()
+    assert of_net.sum() < 0.8 * of_pca.sum()
+    start = fit(digits, 4)
+    assert_allclose(start.explained_variance_, pca.explained_variance_, rtol=1e-9)
 
 
 def test_weights_are_rows(iris):

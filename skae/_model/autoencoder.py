@@ -26,6 +26,8 @@ from ..scorings import Residuals
 # Codes over which the mean derivative of the decoder is taken, and the entries of the
 # reconstructions at most.
 _DERIVATIVE_ROWS, _MOST_ENTRIES = 256, 2**21
+# Training rows by which a trained net is measured: a pass over rows takes as long as an epoch.
+MEASURED_ROWS = 100_000
 
 
 class Autoencoder:
@@ -234,6 +236,7 @@ class Autoencoder:
         self.module.fallback = None
         if self.loadings is None:
             return
+        rows = rows.some(MEASURED_ROWS)
         blocks = (self.module.complete(as_double(rows.array(part))) for part in rows.blocks())
         if corruption is not None and corruption.denoises:
             corrupt, noise = corruption.corrupt, torch.Generator().manual_seed(0)
