@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer
@@ -22,6 +23,8 @@ N_TRAIN, N_TEST = 10_000, 5_000
 # Rounds of steps that all optimizers take in turn, and steps of one in a round: with ten of them
 # one of SOAP's is an update of its bases.
 ROUNDS, STEPS = 3, 10
+# Epochs of the fits to all training images: some four and ten minutes on two cores.
+WHOLE = (10, 24)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Choice:
     params: tuple[tuple[str, object], ...] = ()
     lengths: tuple[int, ...] = (4, 8)
 
-    def net(self, n_epochs, seed, batch_size=None):
+    def net(self, n_epochs, seed, batch_size=None, transform_max_iter=0):
         return AutoencoderTransformer(
             WIDTH,
             hidden_layer_sizes=WIDTHS,
@@ -45,8 +48,8 @@ class Choice:
             alpha=self.alpha,
             max_iter=n_epochs,
             random_state=seed,
-            # what is compared is the training
-            transform_max_iter=0,
+            # where the training is compared, codes are the encoder's
+            transform_max_iter=transform_max_iter,
         )
 
 
@@ -62,7 +65,7 @@ CHOICES = {
 
 
 def images(kind, n_rows, seed):
-    """Return some images of a file in the format of MNIST: rows of 784 pixels in [0, 1]."""
+    """Return some images, or all, of a file in MNIST's format: rows of 784 pixels in [0, 1]."""
     name = f"{kind}-images-idx3-ubyte"
     try:
         path, reader = find_file(FASHION, f"{name}.gz"), gzip.open
@@ -70,7 +73,7 @@ def images(kind, n_rows, seed):
         path, reader = find_file(FASHION, name), open
     with reader(path, "rb") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
-    rows = np.random.default_rng(seed).choice(len(pixels), n_rows, replace=False)
+    rows = np.random.default_rng(seed).choice(len(pixels), n_rows or len(pixels), replace=False)
     return pixels[rows].astype(np.float32) / 255
 
 
@@ -87,12 +90,12 @@ def folder():
 
 
 def deep(names, n_seeds, done, leave_out, peers=None) -> Iterator[dict]:
-    """Yield the seconds of a step of each optimizer, and the error after fits of several lengths.
+    """Yield the seconds of a step of each optimizer, and the error after fits of some lengths.
 
     Parameters
     ----------
     names : list of str
-        Parts: "steps" or "fits".
+        Parts: "steps", "fits" or "whole".
     n_seeds : int
     done : set of tuple
         Keys of the rows that are there already.
@@ -160,6 +163,35 @@ def _fits(seed, done, peers):
             yield _row(peer, n_epochs, seconds, error, best, N_TRAIN, size)
 
 
+def _whole(seed, done, peers):
+    """Yield the error and the seconds of fits to all training images, with all cores."""
+    train, test = images("train", None, seed), images("t10k", None, seed)
+    if peers is None and ("whole", "PCA", 0, seed) not in done:
+        model = PCA(WIDTH, random_state=seed)
+        seconds, error = _timed(model, train, test)
+        yield _row("PCA", 0, seconds, error, n_rows=len(train))
+    for n_epochs in WHOLE:
+        if "adam" not in (peers or CHOICES) or ("whole", "adam", n_epochs, seed) in done:
+            continue
+        model = CHOICES["adam"].net(n_epochs, seed, transform_max_iter=2)
+        seconds, error = _timed(model, train, test)
+        size = model.net_.batch_size
+        yield _row("adam", n_epochs, seconds, error, model.best_iter_, len(train), size)
+
+
+def _timed(model, train, test):
+    """Return the seconds of a fit by the clock, with all cores, and the error of test images."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count())
+    try:
+        began = time.perf_counter()
+        model.fit(train)
+        seconds = time.perf_counter() - began
+        return seconds, squared_error(model, test)
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def _row(peer, n_iter, seconds, error=None, best_iter=None, n_rows=None, batch_size=None):
     return {
         "peer": peer,
@@ -172,7 +204,7 @@ def _row(peer, n_iter, seconds, error=None, best_iter=None, n_rows=None, batch_s
     }
 
 
-PARTS = {"steps": _steps, "fits": _fits}
+PARTS = {"steps": _steps, "fits": _fits, "whole": _whole}
 
 
 def summarise_deep(rows):

@@ -167,6 +167,7 @@ def merge(task_name, parts, out):
         _check_same_origin(about, part)
         known = {name: value for name, value in part["versions"].items() if value is not None}
         about["versions"] = about["versions"] | known
+    about["protocol"] = task.protocol
     about["date"] = max(part["date"] for _, part in loaded)
     left_out = [entry for _, part in loaded for entry in part["left_out"]]
     about["left_out"] = [entry for i, entry in enumerate(left_out) if entry not in left_out[:i]]

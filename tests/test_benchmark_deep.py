@@ -34,6 +34,7 @@ def small(tmp_path, monkeypatch):
         "soap": deep.Choice("soap", 16, lengths=(1,)),
     }
     monkeypatch.setattr(deep, "CHOICES", choices)
+    monkeypatch.setattr(deep, "WHOLE", (1,))
     monkeypatch.setenv("SKAE_FASHION_MNIST", "none")
     return tmp_path
 
@@ -48,7 +49,10 @@ def test_it_measures_steps_and_fits_of_a_folder(small):
         ("fits", "adam", 1),
         ("fits", "adam", 2),
         ("fits", "soap", 1),
+        ("whole", "PCA", 0),
+        ("whole", "adam", 1),
     ]
+    assert [row["n_rows"] for row in rows if row["set"] == "whole"] == [90, 90]
     assert {row["images"] for row in rows} == {small.name}
     assert about["summary"]["soap, 1 epochs"]["step_over_adam"] > 0
     # images of one level, which the first component keeps, and noise of at most nine levels
@@ -95,6 +99,8 @@ def test_the_committed_result_makes_its_table(tmp_path):
     for row in rows:
         if row["set"] == "fits":
             assert f"     - {row['error']:.2f}\n" in table
+        if row["set"] == "whole":
+            assert f"     - {row['error']:.2f}\n" in (tmp_path / "deep_whole.inc").read_text()
     page = (ROOT / "docs/benchmarks/optimizers.rst").read_text()
     wanted = re.findall(r"include:: /generated/(\S+)", page)
     assert set(wanted) == {path.name for path in tmp_path.iterdir()}

@@ -10,6 +10,7 @@ from . import (
     busy,
     detector,
     epochs,
+    file,
     growth,
     imports,
     memory,

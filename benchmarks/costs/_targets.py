@@ -63,6 +63,8 @@ TARGETS = [
     ),
     Target("import", "torch, skorch, skae", "torch, skorch", 1.1),
     Target("busy", "skae, beside a busy core", "skae", 2.5),
+    Target("file", "skae", None, 180),
+    Target("file", "skae", None, 3, metric="until_bar"),
     Target("search", "n_jobs=1", "n_jobs=2", 1.6, at_least=True),
     Target("patches", "skae", None, 300, metric="beyond_mb"),
     Target("sparse", "skae", None, 2000, metric="peak_mb"),

@@ -173,6 +173,14 @@ def process_table(folder, rows):
     (folder / "costs_processes.inc").write_text(list_table(["What", "Case", "Ratio"], body))
 
 
+def file_table(folder, rows):
+    """Write how long a fit to a large file takes."""
+    found = medians(rows, "file"), medians(rows, "file", "until_bar")
+    body = [[case, *(seconds(of[case]["skae"]) for of in found)] for case in found[0]]
+    header = ["Rows x features", "Read and fit, s", "Until the bar, s"]
+    (folder / "costs_file.inc").write_text(list_table(header, body))
+
+
 def batched_table(folder, rows):
     """Write the seconds of searches, fit by fit and at once, and how far their scores differ."""
     plain, ours = "GridSearchCV", "BatchedGridSearchCV"
@@ -283,6 +291,7 @@ def write_costs(folder, results):
     transform_table(folder, speed)
     detector_table(folder, speed)
     process_table(folder, speed)
+    file_table(folder, speed)
     batched_table(folder, batched)
     serving_table(folder, serving)
     memory_table(folder, memory)

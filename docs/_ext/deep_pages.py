@@ -18,7 +18,7 @@ def settings(peer):
 
 
 def write_deep(folder, results):
-    """Write the table of all fits."""
+    """Write the tables of all fits to 10,000 images, and of those to all."""
     rows, about = load_results(results / "deep")
     (folder / "deep_summary.inc").write_text(results_line(about))
     fits = {}
@@ -46,6 +46,19 @@ def write_deep(folder, results):
     header = ["Optimizer", "Settings", "Batch", "Epochs", "Error", "Seconds"]
     header += ["Step over Adam's", "Seconds over Adam's to this error"]
     (folder / "deep.inc").write_text(list_table(header, body))
+    whole = [row for row in rows if row["set"] == "whole"]
+    [of_pca] = [row["error"] for row in whole if row["peer"] == "PCA"]
+    body = [
+        [
+            f"{row['n_iter']} epochs" if row["n_iter"] else "PCA",
+            number(row["error"], "{:.2f}"),
+            number(row["error"] / of_pca, "{:.2f}"),
+            number(row["seconds"], "{:.0f}" if row["n_iter"] else "{:.2f}"),
+        ]
+        for row in whole
+    ]
+    header = ["Fit", "Error", "Over PCA's", "Seconds"]
+    (folder / "deep_whole.inc").write_text(list_table(header, body))
 
 
 setup = writing(write_deep)
