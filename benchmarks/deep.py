@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer
 from skae._data.selection import resolve_batch_size
 from skae.optimizers import OPTIMIZERS
 
+from .costs import _engine
 from .datasets import FASHION, FOLDERS, Unavailable, find_file
 
 WIDTHS, WIDTH = (1000, 500, 250), 30
@@ -181,15 +181,8 @@ def _whole(seed, done, peers):
 
 def _timed(model, train, test):
     """Return the seconds of a fit by the clock, with all cores, and the error of test images."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count())
-    try:
-        began = time.perf_counter()
-        model.fit(train)
-        seconds = time.perf_counter() - began
-        return seconds, squared_error(model, test)
-    finally:
-        torch.set_num_threads(n_threads)
+    with _engine.all_threads():
+        return _engine.seconds(lambda: model.fit(train)), squared_error(model, test)
 
 
 def _row(peer, n_iter, seconds, error=None, best_iter=None, n_rows=None, batch_size=None):

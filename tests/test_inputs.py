@@ -225,7 +225,10 @@ def test_batches_made_when_needed_are_those_of_the_copy(dtype, weighted, digits,
 
 @pytest.mark.parametrize(
     ("dtype", "order"),
-    [(np.float32, "F"), pytest.param(np.int16, "C", marks=pytest.mark.extended)],
+    [
+        (np.float32, "F"),
+        *(pytest.param(dtype, "C", marks=pytest.mark.extended) for dtype in (np.float32, np.int16)),
+    ],
 )
 def test_a_file_is_never_copied_whole(dtype, order, tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "_HELD_BYTES", 2**16)

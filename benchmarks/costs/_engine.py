@@ -1,8 +1,13 @@
 """Measures the peers of a case turn by turn, again and again."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import torch
+from threadpoolctl import threadpool_limits
 
 from ..datasets import Unavailable
 
@@ -107,3 +112,15 @@ def seconds_a_call(function, at_least=0.1):
         spent += seconds(function)
         n_calls += 1
     return spent / n_calls
+
+
+@contextmanager
+def all_threads():
+    """Give torch and BLAS as many threads as there are cores: a user's process at its start."""
+    n_cores, before = os.cpu_count(), torch.get_num_threads()
+    with threadpool_limits(n_cores):
+        torch.set_num_threads(n_cores)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -9,14 +9,11 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-import torch
-from threadpoolctl import threadpool_limits
-
 from skae import AutoencoderTransformer
 
 from ..datasets import Unavailable
 from ._data import images
-from ._engine import SPEED, Case, part, seconds
+from ._engine import SPEED, Case, all_threads, part, seconds
 from ._reference import net_rows, start_module, torch_loop
 
 _SPIN = """
@@ -31,18 +28,6 @@ while True:
 N_ROWS, N_EPOCHS = 20_000, 2
 # The loop beside a busy core takes forty times as long.
 LOOP_ROWS = 4_000
-
-
-@contextmanager
-def all_threads():
-    """Give torch and BLAS as many threads as there are cores: a user's process at its start."""
-    n_cores, before = os.cpu_count(), torch.get_num_threads()
-    with threadpool_limits(n_cores):
-        torch.set_num_threads(n_cores)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 @contextmanager

@@ -11,8 +11,7 @@ import pandas as pd
 from skae import AutoencoderTransformer
 
 from ._data import low_rank
-from ._engine import SPEED, Case, part
-from .busy import all_threads
+from ._engine import SPEED, Case, all_threads, part
 
 N_ROWS, N_FEATURES, WIDTH = 1_000_000, 50, 8
 

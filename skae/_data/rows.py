@@ -199,13 +199,11 @@ class Rows(Dataset):
         return count / math.prod((len(self), self.X.shape[1]))
 
     def _dense(self, part):
-        rows = self.index[part]
-        if sparse.issparse(self.X):
-            return dense_rows(self.X, rows)
-        # The quicker `take` copies all of an X whose rows are not contiguous, such as a data frame.
-        whole = self.X.flags.c_contiguous and self.X.flags.aligned
-        found = self.X.take(rows, axis=0) if whole else self.X[rows]
-        return found.astype(float_type(self.X), copy=False)
+        X, rows = self.X, self.index[part]
+        # `take` is quicker, but copies all of an X whose rows lie apart, such as a data frame's.
+        if sparse.issparse(X) or not (X.flags.c_contiguous and X.flags.aligned):
+            return dense_rows(X, rows)
+        return X.take(rows, axis=0).astype(float_type(X), copy=False)
 
     def _prepared(self, part):
         return self.preparation.transform(self._dense(part))[0]

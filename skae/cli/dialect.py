@@ -1,7 +1,6 @@
 """What a delimited text does not say of itself: its separator, and whether it begins with names."""
 
 import csv
-import itertools
 import re
 from collections import Counter
 from typing import NamedTuple
@@ -84,15 +83,16 @@ def _find_separator(text):
         rows = dialect.sample(text)
         width, n_equal = Counter(map(len, rows)).most_common(1)[0]
         if max(width, len(rows[0])) > 1:
-            # A field is as long as its text and the separator after it, so that all of them have
-            # the same length with each separator.
-            numbers, length = 0, 0
-            for field in itertools.chain.from_iterable(rows):
-                length += len(field) + 1
-                if field in _MISSING or dialect.is_number(field):
-                    numbers += len(field) + 1
-            found.append((width > 1, n_equal / len(rows), numbers / length, width, sep))
+            fields = [field for row in rows for field in row]
+            numbers = [field for field in fields if field in _MISSING or dialect.is_number(field)]
+            share = _length(numbers) / _length(fields)
+            found.append((width > 1, n_equal / len(rows), share, width, sep))
     return max(found)[-1] if found else ","
+
+
+def _length(fields):
+    """Return how long fields are with a separator after each: all of them, the same with any."""
+    return sum(map(len, fields)) + len(fields)
 
 
 def find_header(rows, name, is_number):
