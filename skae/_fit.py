@@ -695,7 +695,7 @@ def _net_of_a_pass(begun, settings, previous, refinements):
         "lr": settings.rate / 2,
         "max_epochs": min(1, resolve_max_iter(settings.max_iter, 1)),
         "train_split": None,
-        "batch_size": resolve_batch_size(settings.batch_size, len(begun.rows)),
+        "batch_size": resolve_batch_size(settings.batch_size, len(begun.rows), one_pass=True),
         "seed": draw_seed(begun.generator),
         "refinements": refinements,
     }

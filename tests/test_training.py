@@ -79,7 +79,8 @@ def test_a_gain_must_be_more_than_chance():
 
 
 def test_auto_sizes():
-    assert [resolve_batch_size("auto", n) for n in (5, 100, 20_000, 10**6)] == [5, 32, 64, 256]
+    assert [resolve_batch_size("auto", n) for n in (5, 100, 20_000, 10**6)] == [5, 64, 64, 256]
+    assert resolve_batch_size("auto", 100, one_pass=True) == 32
     assert resolve_batch_size(None, 77) == 77
     assert resolve_batch_size(50, 20) == 20
     assert resolve_max_iter("auto", 1) > resolve_max_iter("auto", 100) > 1
@@ -116,7 +117,7 @@ def test_full_batch_sgd_is_gradient_descent(wine):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name, digits):
-    model = fit(digits, 4, optimizer=name, max_iter=25)
+    model = fit(digits, 4, optimizer=name, max_iter=50)
     assert model.loss_ < 0.95 * model.history_[0]["valid_loss"]
 
 
