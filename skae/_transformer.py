@@ -133,8 +133,8 @@ class AutoencoderTransformer(
         Fraction of each step's rows, those with the largest losses, that count a hundredth in the
         step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
-        Rows of a step. "auto" grows with the number of rows, from 64 to 256, and in `partial_fit`
-        from 32. None takes all rows.
+        Rows of a step. "auto" grows with the number of rows to train on, from 32 to 256: it is 64
+        from 128 rows on, except in `partial_fit`. None takes all rows.
     max_iter : int or "auto", default="auto"
         Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 10
         where X has many rows, for about 16,000 steps.

@@ -79,8 +79,9 @@ def test_a_gain_must_be_more_than_chance():
 
 
 def test_auto_sizes():
-    assert [resolve_batch_size("auto", n) for n in (5, 100, 20_000, 10**6)] == [5, 64, 64, 256]
-    assert resolve_batch_size("auto", 100, one_pass=True) == 32
+    sizes = [resolve_batch_size("auto", n) for n in (5, 127, 128, 20_000, 10**6)]
+    assert sizes == [5, 32, 64, 64, 256]
+    assert resolve_batch_size("auto", 128, one_pass=True) == 32
     assert resolve_batch_size(None, 77) == 77
     assert resolve_batch_size(50, 20) == 20
     assert resolve_max_iter("auto", 1) > resolve_max_iter("auto", 100) > 1

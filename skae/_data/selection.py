@@ -138,12 +138,13 @@ def n_batches(n_rows, batch_size):
 def resolve_batch_size(batch_size, n_rows, *, one_pass=False):
     """Return the number of rows of a batch; "auto" grows with the number of rows.
 
-    A single pass over few rows takes smaller batches, for it has few steps to learn in.
+    Few rows make smaller batches, lest an epoch be a single step that leaves out many of them, and
+    so does a single pass over rows, for it has few steps to learn in.
     """
     if batch_size is None:
         return n_rows
     if batch_size == "auto":
-        smallest = 32 if one_pass else 64
+        smallest = 32 if one_pass or n_rows < 128 else 64
         return min(n_rows, 256, max(smallest, 2 ** math.ceil(math.log2(n_rows / 400))))
     return min(batch_size, n_rows)
 
