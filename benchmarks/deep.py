@@ -121,7 +121,7 @@ def _steps(seed, done, peers):
     for peer, choice in CHOICES.items():
         size = choice.batch_size
         if size == "auto":
-            size = resolve_batch_size(size, round(0.9 * N_TRAIN))
+            size = resolve_batch_size(size, round(0.9 * N_TRAIN), max(choice.lengths))
         X = images("train", 2 * size, seed)
         model = choice.net(1, seed, size).fit(X)
         nets[peer] = model.net_

@@ -654,7 +654,7 @@ def _net_of_a_fit(begun, settings, previous, fall_back, refinements):
         if previous is None:
             # A warm start holds out the same of the same rows: those it was not trained on.
             generator.permutation(len(rows))
-    batch_size = resolve_batch_size(settings.batch_size, max(n_train, 1))
+    batch_size = resolve_batch_size(settings.batch_size, max(n_train, 1), settings.max_iter)
     own = {
         "average": None if split is None else WeightAverage(),
         "best_epoch": BestEpoch(fall_back=fall_back),
@@ -695,7 +695,7 @@ def _net_of_a_pass(begun, settings, previous, refinements):
         "lr": settings.rate / 2,
         "max_epochs": min(1, resolve_max_iter(settings.max_iter, 1)),
         "train_split": None,
-        "batch_size": resolve_batch_size(settings.batch_size, len(begun.rows), one_pass=True),
+        "batch_size": resolve_batch_size(settings.batch_size, len(begun.rows), max_iter=1),
         "seed": draw_seed(begun.generator),
         "refinements": refinements,
     }

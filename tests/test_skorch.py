@@ -445,8 +445,8 @@ def check_table(model, X, tmp_path, callback, out, **kwargs):
 
 def check_bar(model, X, tmp_path, callback, err, **kwargs):
     assert "/14" in err
-    # The last epoch: five batches of 64 rows or a few more, and the held-out rows.
-    assert callback.pbar_.n == 6
+    # The last epoch: eleven batches of 32 rows or a few more, and the held-out rows.
+    assert callback.pbar_.n == 12
 
 
 def check_timed(model, X, tmp_path, **kwargs):

@@ -79,11 +79,11 @@ def test_a_gain_must_be_more_than_chance():
 
 
 def test_auto_sizes():
-    sizes = [resolve_batch_size("auto", n) for n in (5, 127, 128, 20_000, 10**6)]
+    sizes = [resolve_batch_size("auto", n, "auto") for n in (5, 127, 128, 20_000, 10**6)]
     assert sizes == [5, 32, 64, 64, 256]
-    assert resolve_batch_size("auto", 128, one_pass=True) == 32
-    assert resolve_batch_size(None, 77) == 77
-    assert resolve_batch_size(50, 20) == 20
+    assert [resolve_batch_size("auto", 640, n) for n in (1, 39, 40)] == [32, 32, 64]
+    assert resolve_batch_size(None, 77, "auto") == 77
+    assert resolve_batch_size(50, 20, "auto") == 20
     assert resolve_max_iter("auto", 1) > resolve_max_iter("auto", 100) > 1
     assert resolve_max_iter(7, 100) == 7
 
@@ -118,7 +118,7 @@ def test_full_batch_sgd_is_gradient_descent(wine):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name, digits):
-    model = fit(digits, 4, optimizer=name, max_iter=50)
+    model = fit(digits, 4, optimizer=name, max_iter=25)
     assert model.loss_ < 0.95 * model.history_[0]["valid_loss"]
 
 
