@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ._data.rows import Rows
-from ._data.selection import merge_rows, split_rows
+from ._data.selection import merge_rows, resolve_batch_size, split_rows
 from ._fit import Settings, _fitting, new_generator
 from ._model.start import pca_start
 from ._training.reports import logger
@@ -83,6 +83,8 @@ def choose_components(X, sample_weight, settings, previous, target):
     init = "pca" if settings.architecture.linear_path else settings.init
     own = {"n_components": most, "penalty": _FirstComponents(), "init": init}
     own |= {"early_stopping": True, "callbacks": None, "checkpoint": None, "verbose": 0}
+    # It has few steps to learn in, as one epoch has.
+    own["batch_size"] = resolve_batch_size(settings.batch_size, len(train), max_iter=1)
     # The rows held out here are in nothing that it learns, the PCA that it starts as included.
     fit = _fitting(X[known.index], known.weight, Settings(settings.params | own), keep_codes=False)
     training = next(fit)
