@@ -339,7 +339,7 @@ def readme_figures():
         f"`MLPRegressor` {error['MLPRegressor']}, the same net with a random start "
         f"{error['skae (random start)']}",
         f"on {about['summary']['skae']['pairs']} pairs",
-        f"on {sum(best == 0 for best in at_start)} of them it stays PCA",
+        f"on {sum(best == 0 for best in at_start)} of {len(at_start)} fits it stays PCA",
         f"a fit takes {np.median(fresh_seconds):.0f} s, PCA's a millisecond",
         "scores {:.0f} to {:.0f} times".format(
             *between("detector", "skae, scores", "IsolationForest, scores")[::2]
