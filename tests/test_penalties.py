@@ -225,8 +225,8 @@ def test_nested_dropout_keeps_the_first_components():
 @pytest.mark.extended
 def test_the_first_components_are_a_code_of_their_own(images):
     train, test = images
-    ordered = fit(train, "ordered", n_components=8, max_iter=45)
-    plain = fit(train, None, n_components=8, max_iter=45)
+    ordered = fit(train, "ordered", n_components=8, max_iter=90)
+    plain = fit(train, None, n_components=8, max_iter=90)
     start = fit(train, None, n_components=8, max_iter=0)
 
     def error(model, j):
