@@ -449,7 +449,7 @@ class AutoencoderAnomalyDetector(
             rate = resolve(Optimizer, self.optimizer).default_learning_rate
             params["learning_rate"] = _RATE * architecture.rate * rate
         if self.max_iter == "auto":
-            size = resolve_batch_size(self.batch_size, n_rows, _MOST_EPOCHS)
+            size = resolve_batch_size(self.batch_size, n_rows, max_iter=1)
             params["max_iter"] = min(_MOST_EPOCHS, math.ceil(_STEPS / n_batches(n_rows, size)))
         return params
 

@@ -220,6 +220,21 @@ class Raises(Callback):
             raise RuntimeError("stop here")
 
 
+@pytest.mark.parametrize("batch_size", ["auto", 32, 128])
+def test_a_net_takes_as_many_steps_with_any_batches(batch_size):
+    steps = []
+
+    class Counts(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            steps.append(training)
+
+    X = np.random.default_rng(0).normal(size=(9000, 3))
+    model = detector(batch_size=batch_size, callbacks=[Counts()]).fit(X)
+    n_nets, n_epochs = len(model.nets_), model.nets_[0].max_epochs
+    assert all(steps)
+    assert len(steps) * (1 - 1 / n_epochs) < 150 * n_nets <= len(steps)
+
+
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_an_error_leaves_the_old_detector_whole(method, cancer):
     train, test, *_ = cancer
