@@ -83,7 +83,7 @@ def choose_components(X, sample_weight, settings, previous, target):
     init = "pca" if settings.architecture.linear_path else settings.init
     own = {"n_components": most, "penalty": _FirstComponents(), "init": init}
     own |= {"early_stopping": True, "callbacks": None, "checkpoint": None, "verbose": 0}
-    # It has few steps to learn in, as one epoch has.
+    # Batches as small as in a single epoch: larger ones leave so few epochs too few steps.
     own["batch_size"] = resolve_batch_size(settings.batch_size, len(train), max_iter=1)
     # The rows held out here are in nothing that it learns, the PCA that it starts as included.
     fit = _fitting(X[known.index], known.weight, Settings(settings.params | own), keep_codes=False)

@@ -133,15 +133,15 @@ class AutoencoderTransformer(
         Fraction of each step's rows, those with the largest losses, that count a hundredth in the
         step, so that outliers are not learnt.
     batch_size : int, "auto" or None, default="auto"
-        Rows of a step. "auto" grows with X, from 32 to 256; 64 at least if that leaves 400 steps.
-        None takes all rows.
+        Rows of a step. "auto" grows with the number of rows, from 32 to 256, and is 64 at least
+        where that leaves 400 steps. None takes all rows.
     max_iter : int or "auto", default="auto"
         Largest number of epochs; at 0 the estimator is PCA. "auto" is 200 epochs, or as few as 10
         where X has many rows, for about 16,000 steps.
     tol : float, default=1e-4
         The relative fall of the loss that counts as one.
     early_stopping : bool, default=True
-        Whether rows are held out to choose the epoch. Otherwise the last epoch's weights stay.
+        Whether rows are held out to choose the epoch. Otherwise all are trained on, to the last.
     validation_fraction : float, default=0.1
         Fraction of the distinct rows that is held out; at least 30 rows, or a quarter of them where
         that is fewer.

@@ -346,8 +346,10 @@ def split():
 
 @pytest.fixture(scope="module")
 def model(split):
-    # wide enough for what the columns have in common: kind, number, total and time
-    return TableAutoencoder(4, random_state=0).fit(split[0])
+    # Wide enough for what the columns have in common: kind, number, total and time. On these 400
+    # rows the steps of small batches find the kind more often than those of the default.
+    autoencoder = AutoencoderTransformer(batch_size=32)
+    return TableAutoencoder(4, autoencoder=autoencoder, random_state=0).fit(split[0])
 
 
 def test_without_training_numbers_are_those_of_pca():
@@ -381,7 +383,7 @@ def test_gaps_are_filled_and_nothing_else_changes(split, model):
     assert (filled["kind"] == gaps["kind"])[gaps["kind"].notna()].all()
     assert (filled["number"] == gaps["number"])[gaps["number"].notna()].all()
     # what the price says of the kind
-    assert (filled["kind"] == split[1]["kind"])[gaps["kind"].isna()].mean() > 0.9
+    assert (filled["kind"] == split[1]["kind"])[gaps["kind"].isna()].mean() > 0.95
     # whole numbers, although gaps have made them floats
     assert (filled["number"] == filled["number"].round()).all()
     error = (filled["number"] - split[1]["number"])[gaps["number"].isna()]

@@ -140,7 +140,7 @@ def n_batches(n_rows, batch_size):
 def resolve_batch_size(batch_size, n_rows, max_iter):
     """Return the number of rows of a batch; "auto" grows with the number of rows.
 
-    Of 64 rows at least, as long as this leaves enough steps to learn in.
+    It is 64 at least where this leaves enough steps to learn in, and else 32.
     """
     if batch_size is None:
         return n_rows
