@@ -257,8 +257,8 @@ TASKS = {
         "schedule or held-out rows, as many steps) and with its defaults. to_error: defaults of "
         "every peer, 75/25 split; the others' whole fit, and skae's until its error on the same "
         "unseen rows is theirs: all of a fit but its epochs, and as many epochs as that took. "
-        "file: a Parquet file of float32, read by pandas and fitted with the defaults; until_bar:"
-        " until the bar is shown.",
+        "file: a Parquet file of float32, read by pandas and fitted with the defaults; "
+        "until_text: until a line says that rows are read; until_bar: until epochs are counted.",
         runner(SPEED),
         SPEED,
         5,

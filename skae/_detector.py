@@ -156,7 +156,7 @@ class AutoencoderAnomalyDetector(
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, the layers and the batches. See `AutoencoderTransformer`.
     verbose : int, default=0
-        1: a progress bar. 2: a line an epoch.
+        1: a progress bar, after a line while the rows are read. 2: a line an epoch.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ from ._training.callbacks import (
 from ._training.checkpoint import Checkpoint
 from ._training.distributed import DistributedNet, check_same, first_seed
 from ._training.net import HoldOut, Net, ReconstructionLoss
-from ._training.reports import EpochLog, ProgressReport, logger
+from ._training.reports import EpochLog, ProgressReport, logger, reading
 from ._training.state import has_weights, net_state, resume, training_params
 from ._training.together import are_alike, can_be_stacked, train_together
 from ._utils.registry import RegistryOptions, check_unchanged, constraints, resolve
@@ -423,7 +423,8 @@ def _fitting(
         sample_weight = np.ldexp(sample_weight, -np.frexp(sample_weight.max())[1])
     if settings.distributed:
         check_same(settings, X, sample_weight, previous, target)
-    with limit_threads(1):
+    shown = settings.verbose == 1 and not one_pass
+    with limit_threads(1), reading(X.shape[0]) if shown else nullcontext():
         begun = _begin(X, sample_weight, settings, previous, one_pass, target)
     refinements = _refinements(begun, settings) if keep_codes else 0
     if one_pass:

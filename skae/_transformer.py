@@ -164,7 +164,7 @@ class AutoencoderTransformer(
         Seed of the hidden layers, the held-out rows and the batches; None takes a fresh one from
         the system. The global generators of NumPy and torch are neither read nor changed.
     verbose : int, default=0
-        1: a progress bar. 2: a line an epoch.
+        1: a progress bar, after a line while the rows are read. 2: a line an epoch.
     transform_max_iter : int, default=2
         Number of steps from the encoder's code of a row to the code with the smallest error, in
         ``transform`` and ``reconstruct``. 0 leaves the codes as the encoder has them, which is

@@ -223,6 +223,21 @@ def test_batches_made_when_needed_are_those_of_the_copy(dtype, weighted, digits,
     assert_allclose(other.components_, start.components_, atol=1e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("factor", [1.0, 1e200])
+def test_the_means_of_blocks_are_those_of_all_rows(weighted, factor, digits, monkeypatch):
+    generator = np.random.default_rng(0)
+    X = digits * np.geomspace(1, 100, len(digits))[:, None] * factor
+    X[generator.random(X.shape) < 0.1] = np.nan
+    weight = generator.random(len(X)) if weighted else np.ones(len(X))
+    monkeypatch.setattr(rows_module, "_HELD_BYTES", 0)
+    monkeypatch.setattr(rows_module, "_BLOCK_ENTRIES", 50 * X.shape[1])
+    model = small(max_iter=0).fit(X, sample_weight=weight if weighted else None)
+    masked = np.ma.masked_invalid(X / factor)
+    mean = np.ma.average(masked, axis=0, weights=weight)
+    assert_allclose(model.mean_ / factor, mean, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("dtype", "order"),
     [

@@ -52,6 +52,26 @@ def test_the_modules_are_copies(iris):
     assert_allclose(model.transform(iris), before, rtol=0)
 
 
+@pytest.mark.parametrize("max_iter", [0, 2])
+def test_what_is_zero_until_it_is_trained_costs_nothing(max_iter, iris):
+    model = AutoencoderTransformer(2, max_iter=max_iter, early_stopping=False, random_state=0)
+    model.fit(iris)
+    x, called = torch.tensor(iris), []
+    modules = [model.encoder_, model.decoder_]
+    for module in modules:
+        for layer in module.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.register_forward_hook(lambda *_: called.append(1))
+    with torch.no_grad():
+        codes = modules[0](x)
+        rows = modules[1](codes)
+    assert bool(called) == (max_iter > 0)
+    assert_allclose(rows, model.reconstruct(iris), rtol=1e-12)
+    # What learns from them sees all layers.
+    assert_allclose(modules[0](x).detach(), codes, rtol=1e-12)
+    assert called
+
+
 class Doubled(Preparation):
     def transform(self, X):
         return 2 * X, None

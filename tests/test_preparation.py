@@ -195,7 +195,7 @@ def test_a_constant_block_of_float32_has_scale_one():
     assert centre_and_scale(np.full((20, 3), 0.1, np.float32))[1] == 1
 
 
-@pytest.mark.parametrize("name", ["numbers", "missing"])
+@pytest.mark.parametrize("name", TO_SCALE)
 def test_a_large_block_is_measured_by_parts(name, monkeypatch):
     expected = centre_and_scale(TO_SCALE[name])
     monkeypatch.setattr(rows_module, "_HELD_BYTES", 4 * 60)

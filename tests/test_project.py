@@ -83,13 +83,13 @@ def test_some_rooms_use_no_private_ones(name):
 # that is private in torch: in more files a newcomer would have more to follow.
 LONG = {
     "_detector.py": 835,
-    "_fit.py": 770,
+    "_fit.py": 775,
     "_training/fast.py": 410,
     "_training/net.py": 540,
     "_training/together.py": 485,
     "_transformer.py": 865,
     "_utils/torch.py": 500,
-    "architectures/_base.py": 520,
+    "architectures/_base.py": 530,
 }
 
 

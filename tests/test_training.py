@@ -377,7 +377,9 @@ def test_a_diverging_fit_says_what_to_lower(optimizer, digits):
 
 def test_verbose_shows_progress(iris, capsys):
     fit(iris, verbose=1, max_iter=3)
-    assert "3/3" in capsys.readouterr().err
+    begun, *bars = [text for text in capsys.readouterr().err.split("\r") if text.strip()]
+    assert begun == "reading 150 rows"
+    assert "3/3" in bars[-1]
     fit(iris, verbose=2, max_iter=3)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
-from .._data.rows import Moments
+from .._data.rows import Moments, cached_blocks
 from .._utils.sklearn import _infer_dimension
 from ..architectures import Plan
 from ..architectures._base import COMPLETIONS
@@ -27,8 +27,6 @@ _WIDEST_COVARIANCE = 2048
 LARGEST_SVD = 2**33
 # Below this fraction of all components a randomized SVD takes less time.
 _FEW = 0.8
-# Rows whose variances are measured at once: few, as they may be wide.
-_MEASURED_ROWS = 128
 # By how much a fraction of the variance may miss that of some components and still be meant as it.
 _SHARE_ROUNDING = 1e-12
 
@@ -285,7 +283,7 @@ class Variances:
     def of(cls, rows, module, count):
         """Return those of rows that stand for so many; missing entries are left out."""
         codes, features = 0.0, 0.0
-        for part in rows.blocks(_MEASURED_ROWS):
+        for part in cached_blocks(len(rows), rows.n_features):
             x = torch.from_numpy(rows.array(part)).to(module.spread)
             weight = torch.ones(len(x)) if rows.weight is None else torch.tensor(rows.weight[part])
             weight = weight.to(x)

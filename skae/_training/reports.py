@@ -33,6 +33,12 @@ class ProgressReport(Stored, Callback):
             self.bar_.close()
 
 
+def reading(n_rows):
+    """Return a context during which a line says that so many rows are read."""
+    text = f"reading {n_rows:,} rows"
+    return tqdm(desc=text, bar_format="{desc}", leave=False, file=sys.stderr)
+
+
 class EpochLog(Stored, Callback):
     """Log a line for each epoch."""
 

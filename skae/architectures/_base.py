@@ -62,6 +62,16 @@ def _slope_of_mish(a):
     return t + a * torch.sigmoid(a) * (1 - t * t)
 
 
+def _passed(path, x):
+    """Return what a path makes of rows; before the first step that is zero, and known at once."""
+    last = path[-1] if type(path) is nn.Sequential and len(path) else None
+    if torch.is_grad_enabled() or is_tracing() or type(last) is not nn.Linear:
+        return path(x)
+    # Once it is trained, the bias alone tells.
+    trained = last.bias.any() or last.weight.any()
+    return path(x) if trained else x.new_zeros(len(x), last.out_features)
+
+
 def _silu(layer, a):
     # The exponential function takes most of the time: once for both.
     sigmoid = torch.sigmoid(a)
@@ -262,7 +272,7 @@ class AutoencoderModule(nn.Module):
 
     def outputs(self, x):
         """Return the output of the encoder: codes, and what a penalty asked for beside them."""
-        out = self.f(x).flatten(1)
+        out = _passed(self.f, x).flatten(1)
         if self.gates is not None:
             out = self.gates[0] * out
         if self.E is None:
@@ -303,7 +313,7 @@ class AutoencoderModule(nn.Module):
         return self.outputs(x)[:, : self.n_components]
 
     def _decode(self, z):
-        return self._decoded(z, self.g(z))
+        return self._decoded(z, _passed(self.g, z))
 
     def _decoded(self, z, nonlinear):
         nonlinear = nonlinear.flatten(1)
