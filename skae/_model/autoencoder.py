@@ -26,8 +26,9 @@ from ..scorings import Residuals
 # Codes over which the mean derivative of the decoder is taken, and the entries of the
 # reconstructions at most.
 _DERIVATIVE_ROWS, _MOST_ENTRIES = 256, 2**21
-# Training rows by which a trained net is measured: a pass over rows takes as long as an epoch.
-MEASURED_ROWS = 100_000
+# Training rows by which a trained net is measured, as a pass over rows takes as long as an epoch,
+# and how many at once: their layers and derivatives stay in the cache.
+MEASURED_ROWS, MEASURED_AT_ONCE = 100_000, 512
 
 
 class Autoencoder:
@@ -237,7 +238,8 @@ class Autoencoder:
         if self.loadings is None:
             return
         rows = rows.some(MEASURED_ROWS)
-        blocks = (self.module.complete(as_double(rows.array(part))) for part in rows.blocks())
+        parts = rows.blocks(MEASURED_AT_ONCE)
+        blocks = (self.module.complete(as_double(rows.array(part))) for part in parts)
         if corruption is not None and corruption.denoises:
             corrupt, noise = corruption.corrupt, torch.Generator().manual_seed(0)
             blocks = (seen for x in blocks for seen in (x, corrupt(x, error, noise)))

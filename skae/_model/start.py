@@ -11,12 +11,12 @@ from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
-from .._data.rows import Moments, cached_blocks
+from .._data.rows import Moments
 from .._utils.sklearn import _infer_dimension
 from ..architectures import Plan
 from ..architectures._base import COMPLETIONS
 from ..penalties._base import measure_units
-from .autoencoder import Autoencoder
+from .autoencoder import MEASURED_AT_ONCE, Autoencoder
 
 # How often PCA is done anew on rows that it has completed.
 _COMPLETED_PCAS = 20
@@ -283,7 +283,7 @@ class Variances:
     def of(cls, rows, module, count):
         """Return those of rows that stand for so many; missing entries are left out."""
         codes, features = 0.0, 0.0
-        for part in cached_blocks(len(rows), rows.n_features):
+        for part in rows.blocks(MEASURED_AT_ONCE):
             x = torch.from_numpy(rows.array(part)).to(module.spread)
             weight = torch.ones(len(x)) if rows.weight is None else torch.tensor(rows.weight[part])
             weight = weight.to(x)
