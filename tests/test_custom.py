@@ -96,6 +96,18 @@ def test_a_module_alone_without_the_linear_path(digits):
     assert_allclose(model.transform(digits), codes.detach().numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("init", ["pca", "random"])
+def test_a_last_layer_of_zeros_may_act_on_more_dimensions(init, digits):
+    last = nn.Linear(4, 8, bias=False)
+    nn.init.zeros_(last.weight)
+    f = nn.Sequential(nn.Unflatten(1, (8, 8)), nn.Linear(8, 3, bias=False), nn.Flatten())
+    g = nn.Sequential(nn.Linear(24, 32), nn.Unflatten(1, (8, 4)), last)
+    model = fit(digits, (f, g), n_components=24, max_iter=0, init=init)
+    pca = PCA(24).fit(digits)
+    expected = pca.inverse_transform(pca.transform(digits)) if init == "pca" else pca.mean_
+    assert_allclose(model.reconstruct(digits), np.broadcast_to(expected, digits.shape), atol=1e-9)
+
+
 def test_the_given_modules_are_not_trained(digits):
     encoder, decoder = pair()
     before = [p.clone() for p in (*encoder.parameters(), *decoder.parameters())]

@@ -62,16 +62,6 @@ def _slope_of_mish(a):
     return t + a * torch.sigmoid(a) * (1 - t * t)
 
 
-def _passed(path, x):
-    """Return what a path makes of rows; before the first step that is zero, and known at once."""
-    last = path[-1] if type(path) is nn.Sequential and len(path) else None
-    if torch.is_grad_enabled() or is_tracing() or type(last) is not nn.Linear:
-        return path(x)
-    # Once it is trained, the bias alone tells.
-    trained = last.bias.any() or last.weight.any()
-    return path(x) if trained else x.new_zeros(len(x), last.out_features)
-
-
 def _silu(layer, a):
     # The exponential function takes most of the time: once for both.
     sigmoid = torch.sigmoid(a)
@@ -85,6 +75,18 @@ def _with_slope(slope):
 
 # What such a layer makes of its input, and its derivative there.
 _ENTRYWISE = {kind: _with_slope(slope) for kind, slope in _SLOPES.items()} | {nn.SiLU: _silu}
+
+
+def _passed(path, x):
+    """Return what a path makes of rows; before the first step that is zero, and known at once."""
+    kinds = [*map(type, path)] if type(path) is nn.Sequential else []
+    known = kinds[-1:] == [nn.Linear] and {*kinds} <= {nn.Linear, *_ENTRYWISE}
+    if torch.is_grad_enabled() or is_tracing() or not known:
+        return path(x)
+    # Once it is trained, the bias alone tells.
+    last = path[-1]
+    trained = any(weight.any() for weight in (last.bias, last.weight) if weight is not None)
+    return path(x) if trained else x.new_zeros(len(x), last.out_features)
 
 
 @dataclass(frozen=True)
