@@ -31,8 +31,12 @@ def refused(arguments, capsys):
     """Return the only line that a command writes when it refuses its input."""
     assert main(arguments) == 2
     lines = capsys.readouterr().err.splitlines()
-    (line,) = (line for line in lines if line.strip() and "epoch/s" not in line)
+    (line,) = (line for line in lines if line.strip() and not is_progress(line))
     return line
+
+
+def is_progress(line):
+    return "epoch/s" in line or line.startswith("reading ")
 
 
 # -- columns and rows ----------------------------------------------------------------------------

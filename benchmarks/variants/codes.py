@@ -17,6 +17,9 @@ _EPOCHS = 40
 _NEAR_ZERO = 0.1
 # Noise that moves a code, in units of the root of the features' mean variance.
 _NUDGE = 0.1
+# The spread of codes is half the distance between these percentiles: few codes may lie far away. A
+# row that moves by more than so many spreads has another code altogether.
+_CENTRAL, _JUMP = (15.87, 84.13), 1.0
 
 
 def _images(seed):
@@ -52,6 +55,12 @@ def sparse(seed):
         yield name, k, peers
 
 
+def _in_spreads(steps, codes):
+    """Return how far each row's code moves, by the spread of most codes in each component."""
+    low, high = np.percentile(codes, _CENTRAL, axis=0)
+    return np.sqrt(((2 * steps / (high - low)) ** 2).mean(1))
+
+
 @family("contractive")
 def contractive(seed):
     for name, train, test in _images(seed):
@@ -62,9 +71,10 @@ def contractive(seed):
         def measure(model, train=train, test=test, nudged=nudged):
             model, seconds = fitted(model, train)
             codes = model.transform(test)
-            movement = (model.transform(nudged) - codes) ** 2
+            movement = _in_spreads(model.transform(nudged) - codes, codes)
             return {
-                "movement": np.sqrt((movement.mean(0) / codes.var(0)).mean()),
+                "movement": np.median(movement),
+                "jumps": (movement > _JUMP).mean(),
                 "error": ((test - model.inverse_transform(codes)) ** 2).mean(),
                 "fit_seconds": seconds,
             }
