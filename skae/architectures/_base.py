@@ -75,16 +75,20 @@ def _with_slope(slope):
 
 # What such a layer makes of its input, and its derivative there.
 _ENTRYWISE = {kind: _with_slope(slope) for kind, slope in _SLOPES.items()} | {nn.SiLU: _silu}
+_DENSE = {nn.Linear, Transposed, *_ENTRYWISE}
+
+
+def _is_dense(path):
+    """Return whether a path is a chain of dense layers, whose derivatives are known."""
+    return type(path) is nn.Sequential and {*map(type, path)} <= _DENSE
 
 
 def _passed(path, x):
     """Return what a path makes of rows; before the first step that is zero, and known at once."""
-    kinds = [*map(type, path)] if type(path) is nn.Sequential else []
-    known = kinds[-1:] == [nn.Linear] and {*kinds} <= {nn.Linear, *_ENTRYWISE}
-    if torch.is_grad_enabled() or is_tracing() or not known:
+    last = path[-1] if _is_dense(path) and len(path) else None
+    if torch.is_grad_enabled() or is_tracing() or type(last) is not nn.Linear:
         return path(x)
     # Once it is trained, the bias alone tells.
-    last = path[-1]
     trained = any(weight.any() for weight in (last.bias, last.weight) if weight is not None)
     return path(x) if trained else x.new_zeros(len(x), last.out_features)
 
@@ -330,10 +334,9 @@ class AutoencoderModule(nn.Module):
 
     def can_refine(self):
         """Return whether the decoder's derivatives are known, and the loss is the squared error."""
-        if type(self.loss) is not SquaredError or type(self.g) is not nn.Sequential:
+        if type(self.loss) is not SquaredError or not _is_dense(self.g):
             return False
-        kept = all(not getattr(layer, "inplace", False) for layer in self.g)
-        return kept and {*map(type, self.g)} <= {nn.Linear, Transposed, *_ENTRYWISE}
+        return all(not getattr(layer, "inplace", False) for layer in self.g)
 
     def _refined(self, x, code):
         """Return codes that reconstruct rows better than the encoder's, and their predictors.
