@@ -561,12 +561,12 @@ def _finish(begun, net, one_pass, keep_codes):
             if best.fallback_ is not None:
                 model.module.fallback, best.fallback_ = best.fallback_, None
             net.module_.fallback = on_device(model.module.fallback, net)
-            model.keep_codes(_some(rows))
             # PCA's are exact. Those of a trained net are found where it was trained, and quicker.
             trained = changed and model is learner
             module = net.module_ if trained else model.module
             most = _KEPT_ROWS if one_pass else MEASURED_ROWS if trained else len(rows)
             net.module_.refinements = model.module.refinements
+            model.keep_codes(_some(rows), module)
             variances = Variances.of(rows.some(most), module, row_count(rows))
             net.module_.refinements = 0
     return Fitted(
@@ -602,7 +602,7 @@ def _fitted_now(begun, net):
     model = net.model.with_module(net.module_)
     model.module.refinements = net.refinements
     with limit_threads(1):
-        model.keep_codes(_some(begun.rows))
+        model.keep_codes(_some(begun.rows), model.module)
     history = [dict(net.callbacks_)["best_epoch"].start_, *_history(net)]
     state = net.settings, net.criterion_.missing, history, len(net.history)
     return Fitted(model, model, begun.seen, net, *state, begun.generator, begun.split_generator)

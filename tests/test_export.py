@@ -164,6 +164,12 @@ def every_activation_in_a_decoder():
     [
         pytest.param("float32", {"max_iter": 30}, id="float32"),
         pytest.param(
+            "float32",
+            {"max_iter": 30, "architecture": Convolutional(norm="batch"), "input_shape": (2, 2)},
+            id="images",
+            marks=pytest.mark.extended,
+        ),
+        pytest.param(
             "float64",
             every_activation_in_a_decoder(),
             id="float64, every activation",

@@ -89,7 +89,7 @@ LONG = {
     "_training/together.py": 485,
     "_transformer.py": 865,
     "_utils/torch.py": 500,
-    "architectures/_base.py": 535,
+    "architectures/_base.py": 490,
 }
 
 
@@ -103,9 +103,9 @@ def test_files_are_short(path):
 
 # What a newcomer has to follow, and the largest number of files that it may run through.
 CALLS = {
-    "transformer.fit(X)": 18,
-    "transformer.transform(X)": 7,
-    "detector.fit(X)": 23,
+    "transformer.fit(X)": 19,
+    "transformer.transform(X)": 8,
+    "detector.fit(X)": 24,
 }
 
 

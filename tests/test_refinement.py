@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from torch import nn
 
 from skae import AutoencoderTransformer
-from skae.architectures import ACTIVATIONS, Dense
+from skae.architectures import ACTIVATIONS, Convolutional, Dense
 from skae.model_selection import BatchedGridSearchCV
 
 
@@ -53,6 +53,15 @@ def alone(model):
         ),
         pytest.param(
             {"hidden_layer_sizes": (16, 8), "activation": "tanh"}, marks=pytest.mark.extended
+        ),
+        {"architecture": "convolutional", "input_shape": (8, 8), "hidden_layer_sizes": (4, 8)},
+        pytest.param(
+            {
+                "architecture": Convolutional(norm="batch", n_residual_blocks=1),
+                "input_shape": (64,),
+                "max_iter": 20,
+            },
+            marks=pytest.mark.extended,
         ),
     ],
     ids=str,
@@ -101,11 +110,39 @@ def test_a_step_is_that_of_steepest_descent(halves):
     assert_allclose(refined.transform(test), codes + lengths[:, None] * gradient, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+DECODERS = {name: {"activation": name} for name in ACTIVATIONS} | {
+    "batch norm": {"architecture": Dense(norm="batch")},
+    "image": {"architecture": "convolutional", "input_shape": (8, 8)},
+    "odd image": {
+        "architecture": Convolutional(kernel_size=5, stride=3, norm="batch"),
+        "input_shape": (4, 16),
+    },
+    "image of three channels": {
+        "architecture": Convolutional(n_residual_blocks=2, norm="batch"),
+        "input_shape": (4, 4, 4),
+        "activation": "identity",
+    },
+    "series": {
+        "architecture": Convolutional(kernel_size=3, n_residual_blocks=1),
+        "input_shape": (64,),
+    },
+    "series of two values": {
+        "architecture": Convolutional(n_dims=1, norm="batch"),
+        "input_shape": (32, 2),
+    },
+    "no stages": {
+        "architecture": "convolutional",
+        "input_shape": (8, 8),
+        "hidden_layer_sizes": (),
+    },
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_derivatives_of_the_decoder(name, halves):
-    architecture = Dense(norm="batch") if name == "silu" else "dense"
-    model = new(activation=name, architecture=architecture, max_iter=2).fit(halves[0])
+    model = new(**{"max_iter": 2} | DECODERS[name]).fit(halves[0])
     module = model.module_
+    assert module.refinements
     generator = torch.Generator().manual_seed(0)
     z, step = torch.randn(2, 5, 4, dtype=torch.float64, generator=generator)
     residual = torch.randn(5, 64, dtype=torch.float64, generator=generator)
@@ -121,6 +158,7 @@ def test_derivatives_of_the_decoder(name, halves):
     assert near.mean() > 0.98
 
 
+OF_IMAGES = nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, (8, 8)), nn.Linear(8, 8))
 IN_PLACE = nn.Sequential(nn.Linear(4, 64), nn.ReLU(inplace=True))
 
 
@@ -133,8 +171,9 @@ MORE_THAN_CODES = {
     "variational": {"penalty": "variational"},
     "masking": {"corruption": "masking"},
     "huber": {"loss": "huber"},
-    "images": {"architecture": "convolutional", "input_shape": (8, 8), "max_iter": 1},
+    "series": {"architecture": "recurrent", "input_shape": (8, 8), "max_iter": 1},
     "layer norm": {"architecture": Dense(norm="layer")},
+    "axes of your own": {"architecture": (nn.Linear(64, 4), OF_IMAGES), "init": "random"},
     "in place": {"architecture": (nn.Linear(64, 4), IN_PLACE), "init": "random"},
     "pairs": {"target": noisy},
 }

@@ -237,25 +237,32 @@ class Autoencoder:
         self.module.fallback = None
         if self.loadings is None:
             return
+        # Convolutions in float64 take ten times as long. A link needs it, for means far from zero.
+        module = self._module_as(np.float32) if self.loss.identity else self.module
         rows = rows.some(MEASURED_ROWS)
-        parts = rows.blocks(MEASURED_AT_ONCE)
-        blocks = (self.module.complete(as_double(rows.array(part))) for part in parts)
+        arrays = (torch.from_numpy(rows.array(part)) for part in rows.blocks(MEASURED_AT_ONCE))
+        blocks = (module.complete(x.to(module.spread)) for x in arrays)
         if corruption is not None and corruption.denoises:
             corrupt, noise = corruption.corrupt, torch.Generator().manual_seed(0)
             blocks = (seen for x in blocks for seen in (x, corrupt(x, error, noise)))
-        self.module.fallback = PCAFallback.of(self.module, self.loadings, blocks)
+        self.module.fallback = PCAFallback.of(module, self.loadings, blocks)
 
-    def keep_codes(self, x):
-        """Keep what `components`, samples and likelihoods need of standardized training rows."""
+    def keep_codes(self, x, module):
+        """Keep what `components`, samples and likelihoods need of standardized training rows.
+
+        `module` is the net in any float type and on any device.
+        """
         with torch.no_grad():
-            x = self.module.complete(x)
-            codes, fallback = self.module.encode(x), self.module.fallback
+            x = module.complete(x.to(module.spread))
+            codes, fallback = module.encode(x).cpu().double(), self.module.fallback
             # Those of PCA lie far away, and say nothing of the net.
             own = codes if fallback is None else codes[~fallback.is_away(codes)]
             self.codes = own.numpy()
             bound = self.penalty is not None and self.penalty.bound
             if bound and isinstance(self.loss, Likelihood):
-                batch = EncodedBatch.of(x, self.module, torch.Generator().manual_seed(0))
+                batch = EncodedBatch.of(
+                    x.cpu().double(), self.module, torch.Generator().manual_seed(0)
+                )
                 eta = self.module.decode(self.penalty.draw(batch))
                 self.noise = self.loss.noise(eta, self.module.target(x))
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from .._utils.torch import private_operator
-from ..architectures._base import SELU, AutoencoderModule
+from ..architectures._base import AutoencoderModule
+from ..architectures._layers import SELU
 from ..losses import SquaredError
 
 # Entries from which four plain passes are faster than torch's one, which is not vectorised well.

@@ -9,14 +9,14 @@ from torch import nn
 from .._utils.registry import Strategy
 from .._utils.torch import as_double, is_tracing, put_rows, take_rows
 from ..losses import SquaredError
-from ._layers import BatchNorm1d, Dropout, Transposed
+from ._layers import along, back, has_derivatives, is_dense, with_slopes
 
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
 COMPLETIONS = 3
 # How far a row, a loss or a code may be beyond those of the training rows and still count as one
 # of them, and what may be rounding in float32, both as a fraction.
-_MARGIN, _ROUNDING = 1.05, 1e-6
+_MARGIN, _ROUNDING = 1.05, 1e-5
 # How far the codes of the fallback are away, in the largest of the training rows, and from where on
 # codes are those of the fallback: new rows of heavy tails need room. How small the largest is at
 # least, as a fraction of that in any component.
@@ -36,56 +36,16 @@ ACTIVATIONS = {
 }
 # By how much a step may make the error of a row larger that has reached its best code.
 _NO_WORSE = 1.0001
-# torch's constants of SELU
-SELU = 1.6732632423543772, 1.0507009873554805
-# The derivative of each layer that acts on each entry alone, given its input and its output.
-_SLOPES = {
-    Dropout: lambda layer, a, h: a.new_ones(()),
-    BatchNorm1d: lambda layer, a, h: layer.weight * (layer.running_var + layer.eps).rsqrt(),
-    nn.Identity: lambda layer, a, h: a.new_ones(()),
-    nn.ReLU: lambda layer, a, h: (a > 0).to(a.dtype),
-    nn.LeakyReLU: lambda layer, a, h: torch.where(a > 0, 1.0, layer.negative_slope),
-    nn.ELU: lambda layer, a, h: torch.where(a > 0, 1.0, h + layer.alpha),
-    nn.SELU: lambda layer, a, h: torch.where(a > 0, SELU[1], h + SELU[0] * SELU[1]),
-    nn.GELU: lambda layer, a, h: (
-        (1 + torch.erf(a / math.sqrt(2))) / 2 + a * torch.exp(-a * a / 2) / math.sqrt(2 * math.pi)
-    ),
-    nn.Mish: lambda layer, a, h: _slope_of_mish(a),
-    nn.Tanh: lambda layer, a, h: 1 - h * h,
-    nn.Sigmoid: lambda layer, a, h: h * (1 - h),
-    nn.Softplus: lambda layer, a, h: torch.sigmoid(layer.beta * a),
-}
 
 
-def _slope_of_mish(a):
-    t = torch.tanh(nn.functional.softplus(a))
-    return t + a * torch.sigmoid(a) * (1 - t * t)
-
-
-def _silu(layer, a):
-    # The exponential function takes most of the time: once for both.
-    sigmoid = torch.sigmoid(a)
-    h = a * sigmoid
-    return h, h + sigmoid * (1 - h)
-
-
-def _with_slope(slope):
-    return lambda layer, a: (h := layer(a), slope(layer, a, h))
-
-
-# What such a layer makes of its input, and its derivative there.
-_ENTRYWISE = {kind: _with_slope(slope) for kind, slope in _SLOPES.items()} | {nn.SiLU: _silu}
-_DENSE = {nn.Linear, Transposed, *_ENTRYWISE}
-
-
-def _is_dense(path):
-    """Return whether a path is a chain of dense layers, whose derivatives are known."""
-    return type(path) is nn.Sequential and {*map(type, path)} <= _DENSE
+def _like(better, x):
+    """Return a column of conditions with as many axes as an array."""
+    return better.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _passed(path, x):
     """Return what a path makes of rows; before the first step that is zero, and known at once."""
-    last = path[-1] if _is_dense(path) and len(path) else None
+    last = path[-1] if is_dense(path) and len(path) else None
     if torch.is_grad_enabled() or is_tracing() or type(last) is not nn.Linear:
         return path(x)
     # Once it is trained, the bias alone tells.
@@ -188,12 +148,13 @@ class PCAFallback(nn.Module):
 
     @classmethod
     def of(cls, module, loadings, blocks):
-        """Return the fallback beside a net, given blocks of its rows, completed and in float64."""
+        """Return the fallback beside a net, given blocks of its rows, completed."""
         low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
         slack, loss_size, code_size, largest = torch.zeros(4, dtype=loadings.dtype)
         for x in blocks:
+            known = loadings.to(x)
             code, eta = module.alone(x)
-            loss, of_pca = module.losses(x, eta, module.pca(x @ loadings.t(), loadings))
+            loss, of_pca = module.losses(x, eta, module.pca(x @ known.t(), known))
             slack = torch.maximum(slack, (loss - of_pca).amax())
             loss_size = torch.maximum(loss_size, loss.abs().amax())
             low = torch.minimum(low, x.amin(0))
@@ -334,9 +295,7 @@ class AutoencoderModule(nn.Module):
 
     def can_refine(self):
         """Return whether the decoder's derivatives are known, and the loss is the squared error."""
-        if type(self.loss) is not SquaredError or not _is_dense(self.g):
-            return False
-        return all(not getattr(layer, "inplace", False) for layer in self.g)
+        return type(self.loss) is SquaredError and has_derivatives(self.g)
 
     def _refined(self, x, code):
         """Return codes that reconstruct rows better than the encoder's, and their predictors.
@@ -365,34 +324,26 @@ class AutoencoderModule(nn.Module):
             if is_tracing() or not better.all():
                 known = [loss, code, eta, *slopes][: len(found)]
                 pairs = zip(found, known, strict=True)
-                found = [torch.where(better, new, old) for new, old in pairs]
+                found = [torch.where(_like(better, new), new, old) for new, old in pairs]
             loss, code, eta, *slopes = found
         return code, eta
 
     def _with_slopes(self, z):
-        """Return the predictors of codes, and the derivatives of the layers without weights."""
-        h, slopes = z, []
-        for layer in self.g:
-            if type(layer) in _ENTRYWISE:
-                h, slope = _ENTRYWISE[type(layer)](layer, h)
-                slopes.append(slope)
-            else:
-                h = layer(h)
+        """Return the predictors of codes, and the slopes of the decoder's activations."""
+        h, slopes = with_slopes(self.g, z)
         return self._decoded(z, h), slopes
 
     def _derivative(self, step, slopes):
         """Return how fast predictors change along steps of the codes."""
-        d, slopes = step, iter(slopes)
-        for layer in self.g:
-            d = d * next(slopes) if type(layer) in _ENTRYWISE else d @ layer.weight.t()
+        d = along(self.g, step, iter(slopes)).flatten(1)
         d = d if self.gates is None else self.gates[1] * d
         return d if self.E is None else d + step @ self._linear_decoder()
 
     def _gradient(self, residual, slopes):
         """Return the codes' part in residuals: half of the negative gradient of their squares."""
-        d, slopes = residual if self.gates is None else self.gates[1] * residual, reversed(slopes)
-        for layer in reversed(self.g):
-            d = d * next(slopes) if type(layer) in _ENTRYWISE else d @ layer.weight
+        d = back(
+            self.g, residual if self.gates is None else self.gates[1] * residual, iter(slopes[::-1])
+        )
         return d if self.E is None else d + residual @ self._linear_decoder().t()
 
     def _chosen(self, x):

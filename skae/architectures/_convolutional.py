@@ -7,7 +7,7 @@ from torch import nn
 
 from .._utils.sklearn import Interval, Options, StrOptions
 from ._base import Architecture
-from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, Residual, SwapAxes
+from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, Flat, Residual, SwapAxes
 
 # By the number of axes.
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -98,7 +98,8 @@ class Convolutional(Architecture, name="convolutional", also=("cnn", "conv", "co
             )
         n_dims, channels, size = self._axes(plan.shape)
         steps_first = n_dims == 1 and len(plan.shape) == 2
-        down, up = [nn.Unflatten(1, plan.shape if steps_first else (channels, *size))], []
+        sample = plan.shape if steps_first else (channels, *size)
+        down, up = [nn.Unflatten(1, sample)], []
         if steps_first:
             down.append(SwapAxes())
         for width in plan.hidden_layer_sizes:
@@ -119,7 +120,7 @@ class Convolutional(Architecture, name="convolutional", also=("cnn", "conv", "co
             stage = self._after(width, n_dims, plan)
             stage.append(_TRANSPOSED[n_dims](width, channels, *window))
             if any(odd):
-                stage.append(CutEnd(size))
+                stage.append(CutEnd(odd))
             up = stage + up
             channels, size = width, shorter
         n_last = channels * prod(size)
@@ -131,7 +132,7 @@ class Convolutional(Architecture, name="convolutional", also=("cnn", "conv", "co
             up.append(SwapAxes())
         return (
             nn.Sequential(*down, nn.Flatten(), last),
-            nn.Sequential(first, nn.Unflatten(1, (channels, *size)), *up),
+            nn.Sequential(first, nn.Unflatten(1, (channels, *size)), *up, Flat(sample)),
         )
 
     def _axes(self, shape):
