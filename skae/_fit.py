@@ -60,7 +60,7 @@ from ._utils.validation import hstack
 from .architectures import ACTIVATIONS, Architecture
 from .architectures._custom import as_architecture
 from .corruptions import Corruption
-from .losses import Loss
+from .losses import Loss, SquaredError
 from .optimizers import Optimizer
 from .penalties import Penalty
 from .schedules import Schedule
@@ -556,6 +556,9 @@ def _finish(begun, net, one_pass, keep_codes):
     learner, variances = model, None
     if _is_judged(seen, settings, one_pass) and not is_gain(*torch.from_numpy(seen.losses)):
         model, n_best = start_again(model, seen), 0
+    if not isinstance(model.loss, SquaredError):
+        # By another loss PCA's codes are not the best ones, and are kept all the same.
+        net.refinements = model.module.refinements
     if keep_codes:
         with limit_threads(1):
             if best.fallback_ is not None:

@@ -168,8 +168,8 @@ class AutoencoderTransformer(
     transform_max_iter : int, default=2
         Number of steps from the encoder's code of a row to the code with the smallest error, in
         ``transform`` and ``reconstruct``. 0 leaves the codes as the encoder has them, which is
-        faster. Dense nets with ``loss="squared_error"`` take such steps, without a `penalty`, a
-        `corruption` that denoises and a ``target``; see :ref:`refined-codes`.
+        faster. Dense and convolutional nets take such steps, without `penalty`, denoising, ``target``
+        and ``loss="absolute_error"``; see :ref:`refined-codes`.
     whiten : bool, default=False
         Whether ``transform`` divides each code by its standard deviation on the training rows, and
         ``inverse_transform`` multiplies by it, as PCA does. Training does not see it. Unlike PCA's,

@@ -115,6 +115,52 @@ def test_gradient_is_that_of_finite_differences(name):
         assert_allclose(eta.grad[:, j], (ahead - behind) / (2 * step), atol=1e-7)
 
 
+@pytest.mark.parametrize("name", [n for n in LOSSES if "curvature" in vars(LOSSES[n])])
+def test_residual_and_curvature_are_the_derivatives_of_the_loss(name):
+    loss = fitted(name)
+    assert loss.has_curvature
+    eta, x, d = torch.tensor(ETA), target(loss, X[name]), torch.tensor(RNG.normal(size=(6, 5)))
+
+    def total(eta):
+        return loss.per_entry(eta, x).sum() / (loss.free_scale or 1)
+
+    gradient = torch.autograd.functional.jacobian(total, eta)
+    assert_allclose(loss.residual(eta, x), -gradient, atol=1e-12)
+    hessian = torch.autograd.functional.hessian(total, eta)
+    expected = torch.einsum("ij,ijik,ik->i", d, hessian, d)
+    found = loss.curvature(eta, x, d)
+    if name != "huber":
+        assert_allclose(found, expected, atol=1e-12)
+        return
+    # The parabolas are above the loss and touch it: scipy's weights of robust regression.
+    assert (found >= expected - 1e-12).all()
+    for step in (-3.0, -0.1, 0.1, 3.0):
+        ahead = loss.per_entry(eta + step * d, x).sum(1)
+        here = loss.per_entry(eta, x).sum(1) - step * (loss.residual(eta, x) * d).sum(1)
+        assert (ahead <= here + step**2 / 2 * found + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_slope_of_the_inverse_link(name):
+    loss = fitted(name)
+    mean = loss.link(torch.tensor(ETA)).mean(0)
+    # some of them outside the domain, where the link is held
+    mu = (mean * (1 + 0.9 * torch.tensor(ETA))).requires_grad_()
+    (expected,) = torch.autograd.grad(loss.inverse_link(mu, mean).sum(), mu)
+    assert_allclose(loss.inverse_slope(mu, mean).detach(), expected, rtol=1e-10)
+    assert (expected == 0).any() == (not loss.identity)
+
+
+def test_losses_without_derivatives():
+    class Own(LOSSES["squared_error"]):
+        def per_entry(self, eta, x):
+            return (eta - x).abs() ** 3
+
+    mixed = LOSSES["mixed"]([([0, 1], "absolute_error"), ([2, 3, 4], "multinomial")])
+    for loss in (LOSSES["absolute_error"](), Own(), mixed.fit(X["mixed"])):
+        assert not loss.has_curvature
+
+
 @pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if not loss.identity])
 def test_links_are_inverse_inside_the_domain(name):
     loss = fitted(name)

@@ -8,7 +8,6 @@ from torch import nn
 
 from .._utils.registry import Strategy
 from .._utils.torch import as_double, is_tracing, put_rows, take_rows
-from ..losses import SquaredError
 from ._layers import along, back, has_derivatives, is_dense, with_slopes
 
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
@@ -213,7 +212,7 @@ class AutoencoderModule(nn.Module):
     the identity. A penalty trains the ``critic`` beside the net, if there is one. What the buffers
     ``spread``, ``noise`` and ``start_loss`` are, `skae.penalties.EncodedBatch` says. A net that is
     trained gets a ``fallback``, by which it is PCA for the rows that it has not learnt, and its
-    ``refinements`` are the steps from the encoder's codes to those with the smallest squared error.
+    ``refinements`` are the steps from the encoder's codes to those with the smallest loss.
     """
 
     def __init__(self, f, g, E, D, loss, standardization, n_components, padded, gated, critic):
@@ -294,27 +293,27 @@ class AutoencoderModule(nn.Module):
         return self.E.t() if self.D is None else self.D
 
     def can_refine(self):
-        """Return whether the decoder's derivatives are known, and the loss is the squared error."""
-        return type(self.loss) is SquaredError and has_derivatives(self.g)
+        """Return whether the derivatives of the loss and of the decoder are known."""
+        return self.loss.has_curvature and has_derivatives(self.g)
 
     def _refined(self, x, code):
         """Return codes that reconstruct rows better than the encoder's, and their predictors.
 
-        A step goes down the gradient of a row's squared error as far as is best where the decoder
-        is linear. A row that it does not improve stays where it is.
+        A step goes down the gradient of a row's loss as far as is best where the decoder is linear
+        and the loss a parabola. A row that it does not improve stays where it is.
         """
-        tiny = torch.finfo(x.dtype).tiny
+        tiny, loss_of, target = torch.finfo(x.dtype).tiny, self.loss, self.target(x)
         eta, slopes = self._with_slopes(code)
-        loss = (eta - x).square().sum(1, keepdim=True)
+        loss = loss_of.per_sample(eta, target)[:, None]
         for left in reversed(range(self.refinements)):
-            step = self._gradient(x - eta, slopes)
-            change = self._derivative(step, slopes).square().sum(1, keepdim=True)
-            length = step.square().sum(1, keepdim=True) / change.clamp(min=tiny)
+            step = self._gradient(loss_of.residual(eta, target), slopes)
+            bend = loss_of.curvature(eta, target, self._derivative(step, slopes))
+            length = step.square().sum(1, keepdim=True) / bend[:, None].clamp(min=tiny)
             other = code + length * step
             other_eta, other_slopes = (
                 self._with_slopes(other) if left else (self._decode(other), [])
             )
-            other_loss = (other_eta - x).square().sum(1, keepdim=True)
+            other_loss = loss_of.per_sample(other_eta, target)[:, None]
             # Where nothing is left to gain, rounding must not decide which code a row has.
             better = other_loss < _NO_WORSE * loss
             if self.fallback is not None:
@@ -329,21 +328,30 @@ class AutoencoderModule(nn.Module):
         return code, eta
 
     def _with_slopes(self, z):
-        """Return the predictors of codes, and the slopes of the decoder's activations."""
+        """Return the predictors of codes, and the slopes of what is not linear on the way."""
         h, slopes = with_slopes(self.g, z)
+        if self._is_bent():
+            mu = self.mean + self.scale * (z @ self._linear_decoder())
+            slopes = [self.scale * self.loss.inverse_slope(mu, self.mean), *slopes]
         return self._decoded(z, h), slopes
+
+    def _is_bent(self):
+        """Return whether the linear path goes through an inverse link."""
+        return self.E is not None and not self.loss.identity
 
     def _derivative(self, step, slopes):
         """Return how fast predictors change along steps of the codes."""
-        d = along(self.g, step, iter(slopes)).flatten(1)
+        slopes, linear = iter(slopes), None if self.E is None else step @ self._linear_decoder()
+        linear = linear * next(slopes) if self._is_bent() else linear
+        d = along(self.g, step, slopes).flatten(1)
         d = d if self.gates is None else self.gates[1] * d
-        return d if self.E is None else d + step @ self._linear_decoder()
+        return d if linear is None else d + linear
 
     def _gradient(self, residual, slopes):
-        """Return the codes' part in residuals: half of the negative gradient of their squares."""
-        d = back(
-            self.g, residual if self.gates is None else self.gates[1] * residual, iter(slopes[::-1])
-        )
+        """Return the codes' part in residuals: minus the gradient of the losses, by the codes."""
+        slopes = iter(slopes[::-1])
+        d = back(self.g, residual if self.gates is None else self.gates[1] * residual, slopes)
+        residual = residual * next(slopes) if self._is_bent() else residual
         return d if self.E is None else d + residual @ self._linear_decoder().t()
 
     def _chosen(self, x):

@@ -4,9 +4,10 @@ A loss is the mean over the features of one sample. Losses with the identity lin
 centred and divided by one scale, so that its units do not matter; the others on X itself.
 """
 
-from ._base import LOSSES, AbsoluteError, Huber, Loss, Preparation, SquaredError
+from ._base import LOSSES, Loss, Preparation, SquaredError
 from ._links import BinaryCrossEntropy, CategoricalCrossEntropy, Multinomial, Poisson
 from ._mixed import Mixed
+from ._robust import AbsoluteError, Huber
 from .likelihood import Likelihood
 
 __all__ = [

@@ -1,13 +1,10 @@
-"""Reconstruction losses: the base class, and the losses that compare X with its reconstruction."""
+"""Reconstruction losses: the base class, what prepares rows for them, and the squared error."""
 
 import math
-from numbers import Real
 
 import torch
-from torch.nn import functional
 
 from .._utils.registry import Strategy
-from .._utils.sklearn import Interval
 from .._utils.stored import Stored
 from .._utils.torch import is_tracing
 from .likelihood import Likelihood
@@ -176,7 +173,9 @@ class Loss(Strategy):
     A subclass defines `per_entry`, or `per_sample` if the loss is no mean over the features. A loss
     whose output is not X itself sets ``identity = False`` and defines `link` and `inverse_link`. A
     loss that restricts X defines `check`. A loss that learns from X, or whose `preparation` does,
-    extends `fit`. A loss that is minus a log likelihood also inherits from `Likelihood`.
+    extends `fit`. A loss that is minus a log likelihood also inherits from `Likelihood`. Codes are
+    refined after the encoder if the loss defines `residual` and `curvature`, and `inverse_slope` if
+    it has an `inverse_link`; a subclass of such a loss has to define `curvature` anew.
 
     Attributes
     ----------
@@ -267,6 +266,62 @@ class Loss(Strategy):
         """
         return mu
 
+    def inverse_slope(self, mu, mean):
+        """Return the derivative of `inverse_link` by mu.
+
+        Parameters
+        ----------
+        mu, mean : Tensor
+            As `inverse_link` takes them.
+
+        Returns
+        -------
+        slope : Tensor of shape (n, n_features)
+            One number an entry.
+        """
+        if self.identity:
+            return torch.ones_like(mu)
+        raise NotImplementedError
+
+    @property
+    def has_curvature(self):
+        """Whether the loss defines its derivatives."""
+        return "curvature" in vars(type(self))
+
+    def residual(self, eta, x):
+        """Return minus the gradient of each row's loss by the net's output.
+
+        Of the sum over the entries, not of their mean, and over `free_scale` if that is a number.
+
+        Parameters
+        ----------
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target, without NaN.
+
+        Returns
+        -------
+        residual : Tensor of shape (n, n_features)
+            For the squared error, by how much the target exceeds the output.
+        """
+        raise NotImplementedError
+
+    def curvature(self, eta, x, d):
+        """Return the second derivative of each row's loss along a direction, in `residual`'s units.
+
+        Parameters
+        ----------
+        eta, x : Tensor of shape (n, n_features)
+            The net's output and the target, without NaN.
+        d : Tensor of shape (n, n_features)
+            A direction for each row.
+
+        Returns
+        -------
+        curvature : Tensor of shape (n,)
+            An upper bound of it where the second derivative is zero or jumps.
+        """
+        raise NotImplementedError
+
     def per_sample(self, eta, x):
         """Return the loss of each row.
 
@@ -345,56 +400,14 @@ class SquaredError(Likelihood, Loss, name="squared_error", also=("mse", "l2")):
     def per_entry(self, eta, x):
         return (eta - x).square()
 
+    def residual(self, eta, x):
+        return x - eta
+
+    def curvature(self, eta, x, d):
+        return d.square().sum(1)
+
     def log_likelihood(self, eta, x, noise):
         return -self.per_entry(eta, x) / (2 * noise) - 0.5 * math.log(2 * math.pi * noise)
-
-
-class AbsoluteError(Likelihood, Loss, name="absolute_error", also=("mae", "l1")):
-    """Absolute error: the median of a feature rather than its mean; robust to outlying entries.
-
-    Examples
-    --------
-    >>> from skae.losses import AbsoluteError
-    >>> AbsoluteError()
-    AbsoluteError()
-    """
-
-    free_scale = 1.0
-
-    def per_entry(self, eta, x):
-        return (eta - x).abs()
-
-    def log_likelihood(self, eta, x, noise):
-        return -self.per_entry(eta, x) / noise - math.log(2 * noise)
-
-
-class Huber(Loss, name="huber", also=("smooth_l1",)):
-    """Squared error near zero and absolute error beyond `delta`.
-
-    Parameters
-    ----------
-    delta : float, default=1.0
-        Where the loss turns linear, in units of X's global standard deviation.
-
-    References
-    ----------
-    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Math. Statistics 35, 1964.
-
-    Examples
-    --------
-    >>> from skae.losses import Huber
-    >>> Huber(delta=0.5)
-    Huber(delta=0.5)
-    """
-
-    free_scale = 1.0
-    _parameter_constraints: dict = {"delta": [Interval(Real, 0, None, closed="neither")]}
-
-    def __init__(self, delta: float = 1.0):
-        self.delta = delta
-
-    def per_entry(self, eta, x):
-        return functional.huber_loss(eta, x, reduction="none", delta=self.delta)
 
 
 LOSSES = Loss.registry

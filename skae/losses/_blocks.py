@@ -65,6 +65,15 @@ class Block(Stored):
     def inverse_link(self, mu, mean):
         return self.loss.inverse_link(self.unit * mu, self.unit * mean)
 
+    def inverse_slope(self, mu, mean):
+        return self.unit * self.loss.inverse_slope(self.unit * mu, self.unit * mean)
+
+    def residual(self, eta, x):
+        return self.loss.residual(eta, self.unit * x)
+
+    def curvature(self, eta, x, d):
+        return self.loss.curvature(eta, self.unit * x, d)
+
     def per_entry(self, eta, x):
         """Return minus the log likelihood of entries whose noise is as large as their spread."""
         return self.loss.per_entry(eta, self.unit * x) / (self.loss.free_scale or 1.0)
@@ -128,6 +137,10 @@ class OneHotBlock(Block):
         feature = torch.as_tensor(self.feature, device=values.device)
         return values.new_zeros(values.shape[0], self.n_entries).index_add(1, feature, values)
 
+    def _of_feature(self, values):
+        """Return for each column what belongs to its feature."""
+        return values[:, torch.as_tensor(self.feature, device=values.device)]
+
     def _log_fractions(self, eta):
         feature = torch.as_tensor(self.feature, device=eta.device)
         # The largest of each feature is subtracted, lest its exponential be too large.
@@ -142,6 +155,15 @@ class OneHotBlock(Block):
     def per_entry(self, eta, x):
         # A zero that was centred and back is not quite zero.
         return -self._sums((self.unit * x).clamp(min=0) * self._log_fractions(eta))
+
+    def residual(self, eta, x):
+        known = (self.unit * x).clamp(min=0)
+        return known - self._of_feature(self._sums(known)) * torch.exp(self._log_fractions(eta))
+
+    def curvature(self, eta, x, d):
+        p = torch.exp(self._log_fractions(eta))
+        variances = self._sums(p * (d - self._of_feature(self._sums(p * d))).square())
+        return (self._sums((self.unit * x).clamp(min=0)) * variances).sum(1)
 
     def observed(self, x):
         return self._sums(torch.isnan(x).to(x.dtype)) == 0

@@ -13,6 +13,8 @@ from .likelihood import Likelihood
 
 # So many tokens are no trouble, even if each occurs once.
 _FEW_TOKENS = 1000
+# Where the logit of a fraction is finite.
+_INSIDE = 1e-3, 1 - 1e-3
 
 
 def _extremes(X):
@@ -44,6 +46,12 @@ def _check_counts(X, name):
 def log_above(mu, mean):
     """Return the log of mu, which is kept above a hundredth of the features' mean."""
     return torch.log(torch.maximum(mu, 0.01 * mean + torch.finfo(mu.dtype).tiny))
+
+
+def slope_of_log_above(mu, mean):
+    """Return the derivative of `log_above` by mu: zero where mu is kept above."""
+    least = 0.01 * mean + torch.finfo(mu.dtype).tiny
+    return torch.where(mu > least, 1 / torch.maximum(mu, least), 0.0)
 
 
 class BinaryCrossEntropy(
@@ -95,11 +103,25 @@ class BinaryCrossEntropy(
 
     def inverse_link(self, mu, mean):
         fraction = (mu - self.low_) / self.width_
-        return torch.logit(fraction.clamp(1e-3, 1 - 1e-3))
+        return torch.logit(fraction.clamp(*_INSIDE))
+
+    def inverse_slope(self, mu, mean):
+        fraction = (mu - self.low_) / self.width_
+        low, high = _INSIDE
+        inside = fraction.clamp(low, high)
+        moving = (fraction > low) & (fraction < high)
+        return torch.where(moving, 1 / (self.width_ * inside * (1 - inside)), 0.0)
 
     def per_entry(self, eta, x):
         target = (x - self.low_) / self.width_
         return functional.binary_cross_entropy_with_logits(eta, target, reduction="none")
+
+    def residual(self, eta, x):
+        return (x - self.low_) / self.width_ - torch.sigmoid(eta)
+
+    def curvature(self, eta, x, d):
+        p = torch.sigmoid(eta)
+        return (p * (1 - p) * d.square()).sum(1)
 
 
 class Poisson(Likelihood, Loss, name="poisson", also=("poisson_nll",)):
@@ -133,13 +155,27 @@ class Poisson(Likelihood, Loss, name="poisson", also=("poisson_nll",)):
     def inverse_link(self, mu, mean):
         return log_above(mu, mean)
 
+    def inverse_slope(self, mu, mean):
+        return slope_of_log_above(mu, mean)
+
     def per_entry(self, eta, x):
         x = x.clamp(min=0)  # a zero that was centred and back is not quite zero
         return torch.exp(eta) - x * eta + torch.xlogy(x, x) - x
 
+    def residual(self, eta, x):
+        return x.clamp(min=0) - torch.exp(eta)
+
+    def curvature(self, eta, x, d):
+        return (torch.exp(eta) * d.square()).sum(1)
+
     def log_likelihood(self, eta, x, noise):
         x = x.clamp(min=0)
         return x * eta - torch.exp(eta) - torch.lgamma(x + 1)
+
+
+def _variance(p, d):
+    """Return the variance of values on the last axis, given their probabilities."""
+    return (p * (d - (p * d).sum(-1, keepdim=True)).square()).sum(-1)
 
 
 class _Proportions(Preparation):
@@ -195,9 +231,19 @@ class Multinomial(Loss, name="multinomial"):
     def inverse_link(self, mu, mean):
         return log_above(mu, mean)
 
+    def inverse_slope(self, mu, mean):
+        return slope_of_log_above(mu, mean)
+
     def per_entry(self, eta, x):
         x = x.clamp(min=0)  # as for counts
         return torch.xlogy(x, x) - x * torch.log_softmax(eta, 1)
+
+    def residual(self, eta, x):
+        x = x.clamp(min=0)
+        return x - x.sum(1, keepdim=True) * torch.softmax(eta, 1)
+
+    def curvature(self, eta, x, d):
+        return x.clamp(min=0).sum(1) * _variance(torch.softmax(eta, 1), d)
 
 
 def _check_tokens(n_tokens, n_entries):
@@ -329,3 +375,15 @@ class CategoricalCrossEntropy(
     def per_entry(self, eta, x):
         log_odds = torch.log_softmax(self._by_position(eta), 2)
         return -(self._by_position(x) * log_odds).sum(2)
+
+    def inverse_slope(self, mu, mean):
+        return slope_of_log_above(mu, mean)
+
+    def residual(self, eta, x):
+        known = self._by_position(x)
+        p = torch.softmax(self._by_position(eta), 2)
+        return (known - known.sum(2, keepdim=True) * p).flatten(1)
+
+    def curvature(self, eta, x, d):
+        variance = _variance(torch.softmax(self._by_position(eta), 2), self._by_position(d))
+        return (self._by_position(x).sum(2) * variance).sum(1)

@@ -114,6 +114,19 @@ class Mixed(Likelihood, Loss, name="mixed"):
     def inverse_link(self, mu, mean):
         return self._join([block.inverse_link(*own) for block, *own in self._split(mu, mean)])
 
+    def inverse_slope(self, mu, mean):
+        return self._join([block.inverse_slope(*own) for block, *own in self._split(mu, mean)])
+
+    @property
+    def has_curvature(self):
+        return all(block.loss.has_curvature for block in self.preparation.blocks)
+
+    def residual(self, eta, x):
+        return self._join([block.residual(*own) for block, *own in self._split(eta, x)])
+
+    def curvature(self, eta, x, d):
+        return sum(block.curvature(*own) for block, *own in self._split(eta, x, d))
+
     def per_entry(self, eta, x):
         return torch.cat([block.per_entry(*own) for block, *own in self._split(eta, x)], 1)
 
