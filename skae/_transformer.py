@@ -168,7 +168,7 @@ class AutoencoderTransformer(
     transform_max_iter : int, default=2
         Number of steps from the encoder's code of a row to the code with the smallest error, in
         ``transform`` and ``reconstruct``. 0 leaves the codes as the encoder has them, which is
-        faster. Dense and convolutional nets take such steps, without `penalty`, denoising, ``target``
+        faster. Dense and convolutional nets take them, but not with a penalty, denoising, a target
         and ``loss="absolute_error"``; see :ref:`refined-codes`.
     whiten : bool, default=False
         Whether ``transform`` divides each code by its standard deviation on the training rows, and
