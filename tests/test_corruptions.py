@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 
 from skae import AutoencoderTransformer
@@ -123,7 +124,36 @@ def test_a_net_that_saw_noise_removes_it_better(corruption, spoil):
     for name, choice in (("clean", None), ("corrupted", corruption)):
         model = AutoencoderTransformer(16, corruption=choice, max_iter=20, random_state=0)
         errors[name] = ((test - model.fit(train).reconstruct(seen)) ** 2).mean()
-    assert errors["corrupted"] < 0.8 * errors["clean"]
+    assert errors["corrupted"] < 0.85 * errors["clean"]
+
+
+@pytest.mark.parametrize(
+    ("corruption", "spoil"),
+    [
+        (Gaussian(0.4), lambda X, random: X + 0.4 * random.normal(size=X.shape)),
+        pytest.param(
+            SaltAndPepper(0.2),
+            lambda X, random: np.where(random.random(X.shape) < 0.1, 1, X),
+            marks=pytest.mark.extended,
+        ),
+    ],
+    ids=["stronger", "where there was none"],
+)
+def test_noise_that_is_unlike_that_of_training_is_removed(corruption, spoil):
+    # At the border of all training images nothing is white, so that no noise of theirs is.
+    train, test = train_test_split(load_digits().data / 16, random_state=0)
+    seen = spoil(test, np.random.default_rng(0))
+    model = AutoencoderTransformer(16, corruption=corruption, random_state=0).fit(train)
+    assert model.best_iter_ > 0
+    pca = PCA(16).fit(train)
+    others = [pca.inverse_transform(pca.transform(seen))]
+    error, of_pca = (((test - each) ** 2).mean() for each in (model.reconstruct(seen), *others))
+    assert error < 0.75 * of_pca
+    # What is no noise is PCA's, as without a corruption.
+    far = train.mean(0) + 1e4 * (seen - train.mean(0))
+    expected = pca.inverse_transform(pca.transform(far))
+    ratio = ((far - model.reconstruct(far)) ** 2).sum() / ((far - expected) ** 2).sum()
+    assert ratio == pytest.approx(1, abs=1e-3)
 
 
 def test_denoising_is_judged_on_corrupted_rows(digits):

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from functools import partial
 
 import numpy as np
 import torch
@@ -241,10 +242,11 @@ class Autoencoder:
         module = self._module_as(np.float32) if self.loss.identity else self.module
         rows = rows.some(MEASURED_ROWS)
         arrays = (torch.from_numpy(rows.array(part)) for part in rows.blocks(MEASURED_AT_ONCE))
-        blocks = (module.complete(x.to(module.spread)) for x in arrays)
+        blocks = ((module.complete(x.to(module.spread)), False) for x in arrays)
         if corruption is not None and corruption.denoises:
-            corrupt, noise = corruption.corrupt, torch.Generator().manual_seed(0)
-            blocks = (seen for x in blocks for seen in (x, corrupt(x, error, noise)))
+            noise = torch.Generator().manual_seed(0)
+            corrupt = partial(corruption.corrupt, error=error, generator=noise)
+            blocks = (pair for x, _ in blocks for pair in ((x, False), (corrupt(x), True)))
         self.module.fallback = PCAFallback.of(module, self.loadings, blocks)
 
     def keep_codes(self, x, module):

@@ -136,9 +136,14 @@ class PCAFallback(nn.Module):
         The most by which the loss of a row that the net was trained on exceeds that of PCA.
     largest : Tensor of shape ()
         The largest absolute value of the last component of a training row's code.
+    relative : Tensor of shape () or None, default=None
+        The same as `slack` of corrupted rows only, as a fraction of the loss of PCA, for a net that
+        denoises: it reconstructs less of the noise than PCA, however much there is.
     """
 
-    def __init__(self, loadings, low, high, slack, largest):
+    def __init__(self, loadings, low, high, slack, largest, relative=None):
+        # Models that were stored by earlier versions have none.
+        relative = torch.zeros_like(slack) if relative is None else relative
         super().__init__()
         for name, value in list(locals().items()):
             if isinstance(value, torch.Tensor):
@@ -147,14 +152,23 @@ class PCAFallback(nn.Module):
 
     @classmethod
     def of(cls, module, loadings, blocks):
-        """Return the fallback beside a net, given blocks of its rows, completed."""
+        """Return the fallback beside a net.
+
+        `blocks` are blocks of its rows, completed, each with whether it is corrupted.
+        """
         low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
-        slack, loss_size, code_size, largest = torch.zeros(4, dtype=loadings.dtype)
-        for x in blocks:
+        slack, relative, loss_size, code_size, largest = torch.zeros(5, dtype=loadings.dtype)
+        corrupted = False
+        for x, corrupted in blocks:
             known = loadings.to(x)
             code, eta = module.alone(x)
             loss, of_pca = module.losses(x, eta, module.pca(x @ known.t(), known))
             slack = torch.maximum(slack, (loss - of_pca).amax())
+            if corrupted:
+                size = of_pca.abs()
+                least = _ROUNDING * size.amax() + torch.finfo(size.dtype).tiny
+                excess = (loss - of_pca) / size.clamp(min=least)
+                relative = torch.maximum(relative, excess.amax())
             loss_size = torch.maximum(loss_size, loss.abs().amax())
             low = torch.minimum(low, x.amin(0))
             high = torch.maximum(high, x.amax(0))
@@ -163,7 +177,10 @@ class PCAFallback(nn.Module):
         slack = _MARGIN * slack + _ROUNDING * loss_size
         # A component that all rows have alike has a size all the same.
         largest = torch.maximum(largest, _LEAST_SIZE * code_size).clamp(min=_ROUNDING)
-        return cls(loadings, _MARGIN * low, _MARGIN * high, slack, largest)
+        low, high = _MARGIN * low, _MARGIN * high
+        if corrupted:
+            low, high = torch.full_like(low, -torch.inf), torch.full_like(high, torch.inf)
+        return cls(loadings, low, high, slack, largest, _MARGIN * relative)
 
     def is_worse(self, x, code, loss, of_pca):
         """Return which rows are to be PCA's, given the losses of the net and of PCA.
@@ -171,10 +188,10 @@ class PCAFallback(nn.Module):
         They lose more on PCA than any training row, or are unlike all training rows in a feature
         and lose on PCA, or their codes are where those of this fallback are.
         """
-        excess = loss - of_pca
+        excess, allowed = loss - of_pca, torch.maximum(self.slack, self.relative * of_pca.abs())
         far = ((x < self.low) | (x > self.high)).any(1)
         # It is a number only where both losses are.
-        worse = ~(excess <= self.slack) | (far & (excess > (_MARGIN - 1) * of_pca.abs()))
+        worse = ~(excess <= allowed) | (far & (excess > (_MARGIN - 1) * of_pca.abs()))
         return worse | self.is_away(code)
 
     def is_away(self, code):
