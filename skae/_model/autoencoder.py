@@ -242,7 +242,8 @@ class Autoencoder:
         module = self._module_as(np.float32) if self.loss.identity else self.module
         rows = rows.some(MEASURED_ROWS)
         arrays = (torch.from_numpy(rows.array(part)) for part in rows.blocks(MEASURED_AT_ONCE))
-        blocks = ((module.complete(x.to(module.spread)), False) for x in arrays)
+        noisy = rows.clean is not None
+        blocks = ((module.complete(x.to(module.spread)), noisy) for x in arrays)
         if corruption is not None and corruption.denoises:
             noise = torch.Generator().manual_seed(0)
             corrupt = partial(corruption.corrupt, error=error, generator=noise)

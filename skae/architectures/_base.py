@@ -137,7 +137,7 @@ class PCAFallback(nn.Module):
     largest : Tensor of shape ()
         The largest absolute value of the last component of a training row's code.
     relative : Tensor of shape () or None, default=None
-        The same as `slack` of corrupted rows only, as a fraction of the loss of PCA, for a net that
+        The same as `slack` of noisy rows only, as a fraction of the loss of PCA, for a net that
         denoises: it reconstructs less of the noise than PCA, however much there is.
     """
 
@@ -154,17 +154,17 @@ class PCAFallback(nn.Module):
     def of(cls, module, loadings, blocks):
         """Return the fallback beside a net.
 
-        `blocks` are blocks of its rows, completed, each with whether it is corrupted.
+        `blocks` are blocks of its rows, completed, each with whether they are noisy.
         """
         low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
         slack, relative, loss_size, code_size, largest = torch.zeros(5, dtype=loadings.dtype)
-        corrupted = False
-        for x, corrupted in blocks:
+        noisy = False
+        for x, noisy in blocks:
             known = loadings.to(x)
             code, eta = module.alone(x)
             loss, of_pca = module.losses(x, eta, module.pca(x @ known.t(), known))
             slack = torch.maximum(slack, (loss - of_pca).amax())
-            if corrupted:
+            if noisy:
                 size = of_pca.abs()
                 least = _ROUNDING * size.amax() + torch.finfo(size.dtype).tiny
                 excess = (loss - of_pca) / size.clamp(min=least)
@@ -178,7 +178,7 @@ class PCAFallback(nn.Module):
         # A component that all rows have alike has a size all the same.
         largest = torch.maximum(largest, _LEAST_SIZE * code_size).clamp(min=_ROUNDING)
         low, high = _MARGIN * low, _MARGIN * high
-        if corrupted:
+        if noisy:
             low, high = torch.full_like(low, -torch.inf), torch.full_like(high, torch.inf)
         return cls(loadings, low, high, slack, largest, _MARGIN * relative)
 
