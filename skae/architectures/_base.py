@@ -165,9 +165,8 @@ class PCAFallback(nn.Module):
             loss, of_pca = module.losses(x, eta, module.pca(x @ known.t(), known))
             slack = torch.maximum(slack, (loss - of_pca).amax())
             if noisy:
-                size = of_pca.abs()
-                least = _ROUNDING * size.amax() + torch.finfo(size.dtype).tiny
-                excess = (loss - of_pca) / size.clamp(min=least)
+                least = _ROUNDING * loss.abs().amax() + torch.finfo(loss.dtype).tiny
+                excess = (loss - of_pca) / of_pca.abs().clamp(min=least)
                 relative = torch.maximum(relative, excess.amax())
             loss_size = torch.maximum(loss_size, loss.abs().amax())
             low = torch.minimum(low, x.amin(0))
