@@ -143,7 +143,8 @@ def test_noise_that_is_unlike_that_of_training_is_removed(corruption, spoil):
     # At the border of all training images nothing is white, so that no noise of theirs is.
     train, test = train_test_split(load_digits().data / 16, random_state=0)
     seen = spoil(test, np.random.default_rng(0))
-    model = AutoencoderTransformer(16, corruption=corruption, random_state=0).fit(train)
+    model = AutoencoderTransformer(16, corruption=corruption, max_iter=30, random_state=0)
+    model.fit(train)
     assert model.best_iter_ > 0
     pca = PCA(16).fit(train)
     others = [pca.inverse_transform(pca.transform(seen))]
