@@ -8,7 +8,7 @@ from torch import nn
 
 from .._utils.registry import Strategy
 from .._utils.torch import as_double, is_tracing, put_rows, take_rows
-from ._layers import along, back, has_derivatives, is_dense, with_slopes
+from ._layers import carried, has_derivatives, is_dense, with_slopes
 
 # How often a row with missing entries is reconstructed to fill them. More would fit what is there
 # with all components, and extrapolate.
@@ -158,9 +158,8 @@ class PCAFallback(nn.Module):
         """
         low, high = torch.zeros_like(loadings[0]), torch.zeros_like(loadings[0])
         slack, relative, loss_size, code_size, largest = torch.zeros(5, dtype=loadings.dtype)
-        noisy = False
+        known, noisy = loadings.to(module.spread), False
         for x, noisy in blocks:
-            known = loadings.to(x)
             code, eta = module.alone(x)
             loss, of_pca = module.losses(x, eta, module.pca(x @ known.t(), known))
             slack = torch.maximum(slack, (loss - of_pca).amax())
@@ -295,15 +294,14 @@ class AutoencoderModule(nn.Module):
         return self.outputs(x)[:, : self.n_components]
 
     def _decode(self, z):
-        return self._decoded(z, _passed(self.g, z))
+        return self.join(self._linear(z), self._gated(_passed(self.g, z)))
 
-    def _decoded(self, z, nonlinear):
+    def _linear(self, z):
+        return 0.0 if self.E is None else z @ self._linear_decoder()
+
+    def _gated(self, nonlinear):
         nonlinear = nonlinear.flatten(1)
-        if self.gates is not None:
-            nonlinear = self.gates[1] * nonlinear
-        if self.E is None:
-            return self.join(0.0, nonlinear)
-        return self.join(z @ self._linear_decoder(), nonlinear)
+        return nonlinear if self.gates is None else self.gates[1] * nonlinear
 
     def _linear_decoder(self):
         return self.E.t() if self.D is None else self.D
@@ -345,11 +343,11 @@ class AutoencoderModule(nn.Module):
 
     def _with_slopes(self, z):
         """Return the predictors of codes, and the slopes of what is not linear on the way."""
-        h, slopes = with_slopes(self.g, z)
+        linear, (h, slopes) = self._linear(z), with_slopes(self.g, z)
         if self._is_bent():
-            mu = self.mean + self.scale * (z @ self._linear_decoder())
+            mu = self.mean + self.scale * linear
             slopes = [self.scale * self.loss.inverse_slope(mu, self.mean), *slopes]
-        return self._decoded(z, h), slopes
+        return self.join(linear, self._gated(h)), slopes
 
     def _is_bent(self):
         """Return whether the linear path goes through an inverse link."""
@@ -357,16 +355,14 @@ class AutoencoderModule(nn.Module):
 
     def _derivative(self, step, slopes):
         """Return how fast predictors change along steps of the codes."""
-        slopes, linear = iter(slopes), None if self.E is None else step @ self._linear_decoder()
+        slopes, linear = iter(slopes), self._linear(step)
         linear = linear * next(slopes) if self._is_bent() else linear
-        d = along(self.g, step, slopes).flatten(1)
-        d = d if self.gates is None else self.gates[1] * d
-        return d if linear is None else d + linear
+        return linear + self._gated(carried(self.g, step, slopes))
 
     def _gradient(self, residual, slopes):
         """Return the codes' part in residuals: minus the gradient of the losses, by the codes."""
         slopes = iter(slopes[::-1])
-        d = back(self.g, residual if self.gates is None else self.gates[1] * residual, slopes)
+        d = carried(self.g, self._gated(residual), slopes, back=True)
         residual = residual * next(slopes) if self._is_bent() else residual
         return d if self.E is None else d + residual @ self._linear_decoder().t()
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from .._utils.sklearn import Interval, Options, StrOptions
 from ._base import Architecture
-from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, Flat, Residual, SwapAxes
+from ._layers import BatchNorm1d, BatchNorm2d, CutEnd, Flat, Residual, SwapAxes, end_padding
 
 # By the number of axes.
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -112,8 +112,7 @@ class Convolutional(Architecture, name="convolutional", also=("cnn", "conv", "co
             window = self.kernel_size, self.stride, tuple(n // 2 for n in need)
             odd = [n % 2 for n in need]
             if any(odd):
-                # torch takes the last axis first.
-                down.append(_PADS[n_dims](tuple(i for n in reversed(odd) for i in (0, n))))
+                down.append(_PADS[n_dims](end_padding(odd)))
             down.append(_CONVOLUTIONS[n_dims](channels, width, *window))
             down += self._after(width, n_dims, plan)
             # The decoder is built from its last layer to its first.

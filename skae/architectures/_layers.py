@@ -16,7 +16,7 @@ class _TakesOneRow:
         if is_tracing() and not self.training:
             # torch's own operator cannot be traced for rows whose number is not known
             shape = (-1, *[1] * (x.ndim - 2))
-            factor = self.weight * (self.running_var + self.eps).rsqrt()
+            factor = self.factor
             shift = self.bias - self.running_mean * factor
             return x * factor.reshape(shape) + shift.reshape(shape)
         if self.training and x.numel() == self.num_features:
@@ -24,6 +24,11 @@ class _TakesOneRow:
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         return super().forward(x)
+
+    @property
+    def factor(self):
+        """What each channel is multiplied by after the training."""
+        return self.weight * (self.running_var + self.eps).rsqrt()
 
 
 class BatchNorm1d(_TakesOneRow, nn.BatchNorm1d):
@@ -90,14 +95,19 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
+def end_padding(numbers):
+    """Return the padding that adds so many values to the end of each of the last axes."""
+    # torch takes the last axis first.
+    return tuple(i for number in reversed(numbers) for i in (0, number))
+
+
 class CutEnd(nn.Module):
     """Leaves out the end of the last axes, as many values of each as ``numbers`` says."""
 
     def __init__(self, numbers):
         super().__init__()
         self.index = (..., *(slice(-number or None) for number in numbers))
-        # torch takes the last axis first.
-        self.pad = tuple(i for number in reversed(numbers) for i in (0, number))
+        self.pad = end_padding(numbers)
 
     def forward(self, x):
         return x[self.index]
@@ -159,8 +169,7 @@ def _same(layer, d):
 
 
 def _scaled(layer, d):
-    factor = layer.weight * (layer.running_var + layer.eps).rsqrt()
-    return d * factor.reshape(-1, *[1] * (d.ndim - 2))
+    return d * layer.factor.reshape(-1, *[1] * (d.ndim - 2))
 
 
 def _convolved(convolution):
@@ -192,12 +201,12 @@ for _one, _other, _direct, _transposed in (
     _AXES[_one] = _convolved(_direct), _convolved(_transposed)
     _AXES[_other] = _convolved(_transposed), _convolved(_direct)
 _AFFINE = _DENSE | _AXES
+_DENSE_KINDS = {*_DENSE, *_ACTIVATIONS}
 
 
 def is_dense(path):
     """Return whether a path is a chain of dense layers."""
-    known = _DENSE.keys() | _ACTIVATIONS.keys()
-    return type(path) is nn.Sequential and {*map(type, path)} <= known
+    return type(path) is nn.Sequential and {*map(type, path)} <= _DENSE_KINDS
 
 
 def has_derivatives(path):
@@ -223,25 +232,17 @@ def with_slopes(path, h):
     return h, slopes
 
 
-def along(path, d, slopes):
-    """Return how the output of a path changes with its input, given the slopes in turn."""
-    for layer in path:
+def carried(path, d, slopes, back=False):
+    """Return how the output of a path changes with its input, given the slopes in turn.
+
+    With ``back`` it is the gradient by the input, given that by the output and the slopes in
+    reverse.
+    """
+    for layer in reversed(path) if back else path:
         if type(layer) in _ACTIVATIONS:
             d = d * next(slopes)
         elif type(layer) is Residual:
-            d = d + along(layer, d, slopes)
+            d = d + carried(layer, d, slopes, back)
         else:
-            d = _AFFINE[type(layer)][0](layer, d)
-    return d
-
-
-def back(path, d, slopes):
-    """Return the gradient by a path's input, given that by its output and the slopes in reverse."""
-    for layer in reversed(path):
-        if type(layer) in _ACTIVATIONS:
-            d = d * next(slopes)
-        elif type(layer) is Residual:
-            d = d + back(layer, d, slopes)
-        else:
-            d = _AFFINE[type(layer)][1](layer, d)
+            d = _AFFINE[type(layer)][back](layer, d)
     return d

@@ -132,6 +132,10 @@ class OneHotBlock(Block):
             )
         return super().transform(X)
 
+    def _known(self, x):
+        # A zero that was centred and back is not quite zero.
+        return (self.unit * x).clamp(min=0)
+
     def _sums(self, values):
         """Return the sum over the columns of each feature."""
         feature = torch.as_tensor(self.feature, device=values.device)
@@ -146,24 +150,23 @@ class OneHotBlock(Block):
         # The largest of each feature is subtracted, lest its exponential be too large.
         largest = eta.new_full((eta.shape[0], self.n_entries), -torch.inf)
         largest = largest.scatter_reduce(1, feature.expand_as(eta), eta.detach(), "amax")
-        eta = eta - largest[:, feature]
-        return eta - torch.log(self._sums(torch.exp(eta)))[:, feature]
+        eta = eta - self._of_feature(largest)
+        return eta - self._of_feature(torch.log(self._sums(torch.exp(eta))))
 
     def link(self, eta):
         return torch.exp(self._log_fractions(eta)) / self.scale_
 
     def per_entry(self, eta, x):
-        # A zero that was centred and back is not quite zero.
-        return -self._sums((self.unit * x).clamp(min=0) * self._log_fractions(eta))
+        return -self._sums(self._known(x) * self._log_fractions(eta))
 
     def residual(self, eta, x):
-        known = (self.unit * x).clamp(min=0)
+        known = self._known(x)
         return known - self._of_feature(self._sums(known)) * torch.exp(self._log_fractions(eta))
 
     def curvature(self, eta, x, d):
         p = torch.exp(self._log_fractions(eta))
         variances = self._sums(p * (d - self._of_feature(self._sums(p * d))).square())
-        return (self._sums((self.unit * x).clamp(min=0)) * variances).sum(1)
+        return (self._sums(self._known(x)) * variances).sum(1)
 
     def observed(self, x):
         return self._sums(torch.isnan(x).to(x.dtype)) == 0

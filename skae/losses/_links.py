@@ -43,15 +43,32 @@ def _check_counts(X, name):
         )
 
 
+def _above(mu, mean):
+    """Return mu, kept above a hundredth of the features' mean, and that bound."""
+    least = 0.01 * mean + torch.finfo(mu.dtype).tiny
+    return torch.maximum(mu, least), least
+
+
 def log_above(mu, mean):
     """Return the log of mu, which is kept above a hundredth of the features' mean."""
-    return torch.log(torch.maximum(mu, 0.01 * mean + torch.finfo(mu.dtype).tiny))
+    return torch.log(_above(mu, mean)[0])
 
 
 def slope_of_log_above(mu, mean):
     """Return the derivative of `log_above` by mu: zero where mu is kept above."""
-    least = 0.01 * mean + torch.finfo(mu.dtype).tiny
-    return torch.where(mu > least, 1 / torch.maximum(mu, least), 0.0)
+    above, least = _above(mu, mean)
+    return torch.where(mu > least, 1 / above, 0.0)
+
+
+def _softmax_residual(eta, x):
+    """Return the residual of the cross-entropy over the last axis."""
+    return x - x.sum(-1, keepdim=True) * torch.softmax(eta, -1)
+
+
+def _softmax_curvature(eta, x, d):
+    """Return its curvature: the variance of d, times the total of x."""
+    p = torch.softmax(eta, -1)
+    return x.sum(-1) * (p * (d - (p * d).sum(-1, keepdim=True)).square()).sum(-1)
 
 
 class BinaryCrossEntropy(
@@ -101,23 +118,25 @@ class BinaryCrossEntropy(
     def link(self, eta):
         return self.low_ + self.width_ * torch.sigmoid(eta)
 
+    def _fraction(self, x):
+        return (x - self.low_) / self.width_
+
     def inverse_link(self, mu, mean):
-        fraction = (mu - self.low_) / self.width_
-        return torch.logit(fraction.clamp(*_INSIDE))
+        return torch.logit(self._fraction(mu).clamp(*_INSIDE))
 
     def inverse_slope(self, mu, mean):
-        fraction = (mu - self.low_) / self.width_
+        fraction = self._fraction(mu)
         low, high = _INSIDE
         inside = fraction.clamp(low, high)
         moving = (fraction > low) & (fraction < high)
         return torch.where(moving, 1 / (self.width_ * inside * (1 - inside)), 0.0)
 
     def per_entry(self, eta, x):
-        target = (x - self.low_) / self.width_
+        target = self._fraction(x)
         return functional.binary_cross_entropy_with_logits(eta, target, reduction="none")
 
     def residual(self, eta, x):
-        return (x - self.low_) / self.width_ - torch.sigmoid(eta)
+        return self._fraction(x) - torch.sigmoid(eta)
 
     def curvature(self, eta, x, d):
         p = torch.sigmoid(eta)
@@ -171,11 +190,6 @@ class Poisson(Likelihood, Loss, name="poisson", also=("poisson_nll",)):
     def log_likelihood(self, eta, x, noise):
         x = x.clamp(min=0)
         return x * eta - torch.exp(eta) - torch.lgamma(x + 1)
-
-
-def _variance(p, d):
-    """Return the variance of values on the last axis, given their probabilities."""
-    return (p * (d - (p * d).sum(-1, keepdim=True)).square()).sum(-1)
 
 
 class _Proportions(Preparation):
@@ -239,11 +253,10 @@ class Multinomial(Loss, name="multinomial"):
         return torch.xlogy(x, x) - x * torch.log_softmax(eta, 1)
 
     def residual(self, eta, x):
-        x = x.clamp(min=0)
-        return x - x.sum(1, keepdim=True) * torch.softmax(eta, 1)
+        return _softmax_residual(eta, x.clamp(min=0))
 
     def curvature(self, eta, x, d):
-        return x.clamp(min=0).sum(1) * _variance(torch.softmax(eta, 1), d)
+        return _softmax_curvature(eta, x.clamp(min=0), d)
 
 
 def _check_tokens(n_tokens, n_entries):
@@ -380,10 +393,7 @@ class CategoricalCrossEntropy(
         return slope_of_log_above(mu, mean)
 
     def residual(self, eta, x):
-        known = self._by_position(x)
-        p = torch.softmax(self._by_position(eta), 2)
-        return (known - known.sum(2, keepdim=True) * p).flatten(1)
+        return _softmax_residual(self._by_position(eta), self._by_position(x)).flatten(1)
 
     def curvature(self, eta, x, d):
-        variance = _variance(torch.softmax(self._by_position(eta), 2), self._by_position(d))
-        return (self._by_position(x).sum(2) * variance).sum(1)
+        return _softmax_curvature(*map(self._by_position, (eta, x, d))).sum(1)
